@@ -1,0 +1,79 @@
+"""Chores: what beat has done over and over: ring again, let deadlines pass, forget what is old. Two beats do no harm."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import structlog
+
+from bus.config import Config
+from bus.conflicts import Conflicts
+from bus.ledger import history, journal, letters
+from bus.ledger.database import Ledger, run
+from bus.ledger.letters import Letter
+from bus.merge import Outcome
+from bus.publisher import Publisher
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class Chores:
+    """Each may run at any time, anywhere, several at once: rows are taken under locks, and nothing is done twice."""
+
+    def __init__(self, ledger: Ledger, config: Config, publisher: Publisher, conflicts: Conflicts) -> None:
+        self._ledger, self._limits = ledger, config.limits
+        self._publisher, self._conflicts = publisher, conflicts
+
+    def sweep(self) -> dict[str, int]:
+        """Publish again what nobody took, ring lanes that have work or whose claims have lapsed."""
+        done = {
+            "republished": self._publisher.republish(older_s=self._limits.republish_after_s),
+            "lanes": self._publisher.ring_due(),
+        }
+        if done["republished"]:
+            log.info("sweep.republished", **done)
+        return done
+
+    def deadlines(self) -> dict[str, int]:
+        """Events that waited too long become dead letters; conflicts nobody decided are decided by default."""
+        with self._ledger.transaction() as connection:
+            overdue = journal.overdue(connection)
+            journal.finish(
+                connection,
+                [
+                    journal.Ending(row["seq"], Outcome.DEAD, row["entity_id"], f"{row['waits_for']} did not appear")
+                    for row in overdue
+                ],
+            )
+            letters.write(
+                connection,
+                [
+                    Letter(
+                        row["source"],
+                        "Deadline",
+                        "what it refers to did not appear",
+                        f"waited for {row['waits_for']} until its deadline; publish that, then retry",
+                        row["seq"],
+                        sent={"subject": row["subject"], "waits_for": row["waits_for"]},
+                    )
+                    for row in overdue
+                ],
+            )
+        return {"waited_too_long": len(overdue), "conflicts_expired": self._conflicts.expire()}
+
+    def retention(self, today: date) -> dict[str, int]:
+        """Make history's next partitions; forget what is past its keeping."""
+        keep = self._limits.keep_days
+        with self._ledger.transaction() as connection:
+            made = history.make_partitions(connection, today)
+            forgotten = history.forget(connection, keep)
+            events = journal.forget(connection, keep)
+            for table, column in (("drift", "found_at"), ("operator_action", "at")):
+                run(connection, f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => %s)", [keep])  # noqa: S608
+            run(
+                connection,
+                """DELETE FROM run WHERE started_at < now() - make_interval(days => %s)
+                     AND NOT EXISTS (SELECT 1 FROM drift WHERE drift.run_id = run.id)""",
+                [keep],
+            )
+        return {"partitions": len(made), "history": forgotten, "events": events}

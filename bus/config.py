@@ -1,0 +1,209 @@
+"""Configuration: one YAML file for what is connected and how, the environment for secrets; nothing else reads either."""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bus.errors import ConfigError
+from bus.model import Kind
+
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+
+
+class Mode(StrEnum):
+    """How far one direction of a route is switched on."""
+
+    OFF = "off"
+    CREATE_ONLY = "create-only"
+    UPDATE_ONLY = "update-only"
+    FULL = "full"
+
+    @property
+    def creates(self) -> bool:
+        """New records may come of it."""
+        return self in (Mode.CREATE_ONLY, Mode.FULL)
+
+    @property
+    def updates(self) -> bool:
+        """Existing records may be changed by it."""
+        return self in (Mode.UPDATE_ONLY, Mode.FULL)
+
+
+class Part(BaseModel):
+    """A section of the YAML file: unknown keys are refused, so that a typo is told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Route(Part):
+    """Both directions of one kind of entity between the bus and one system."""
+
+    inward: Mode = Field(default=Mode.OFF, alias="in")
+    outward: Mode = Field(default=Mode.OFF, alias="out")
+
+
+class Rate(Part):
+    """A system's request limit. Bitrix24 cloud: 2 a second, burst 50; a box has none (per_second: 0)."""
+
+    per_second: Annotated[float, Field(ge=0)] = 2.0
+    burst: Annotated[int, Field(ge=1)] = 50
+    payments_reserve: Annotated[int, Field(ge=0)] = 5
+    """Requests of the burst that only the payments lane may use."""
+
+
+class System(Part):
+    """One installation that is kept in step."""
+
+    kind: Literal["bitrix24", "bitrix_cms", "events"]
+    url: SecretStr | None = None
+    """Incoming webhook, "https://host/rest/1/code/": the whole of it is a secret."""
+    application_token: SecretStr | None = None
+    """Token that the portal's outgoing webhook must carry."""
+    member_id: str | None = None
+    """If given, the outgoing webhook must come from this portal."""
+    keys: list[SecretStr] = []
+    """Standard Webhooks keys (whsec_...) that events from here may be signed with; two while one is being rotated."""
+    integration_user: str | None = None
+    """Id of the user whose webhook the bus writes with; shown as "the bus" in histories."""
+    rate: Rate = Rate(per_second=0)
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+    settings: dict[str, str] = {}
+    """Adapter's own: deal category, site id, person type, pay system for payments that come from elsewhere."""
+    routes: dict[Kind, Route] = {}
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> System:
+        if self.kind != "events" and self.url is None:
+            raise ValueError("url is missing: the incoming webhook of the system")
+        if self.kind == "bitrix24" and self.application_token is None:
+            raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
+        return self
+
+
+class Limits(Part):
+    """Numbers an operator may turn. Times in seconds."""
+
+    body_bytes: int = 1_000_000
+    lease_s: int = 120
+    """A claim older than this is given to someone else; longer than any one call to a system."""
+    max_attempts: int = 12
+    backoff_base_s: float = 2.0
+    backoff_cap_s: float = 900.0
+    wait_deadline_s: int = 86_400
+    """How long an event waits for what it refers to before a person is asked."""
+    sweep_s: float = 5.0
+    republish_after_s: float = 15.0
+    """A pending event nobody has taken for so long is published again."""
+    reconcile_s: float = 300.0
+    reconcile_overlap_s: int = 120
+    loop_writes: int = 20
+    loop_window_s: int = 600
+    """More writes than this to one record in the window park it and raise an alert."""
+    breaker_failures: int = 5
+    breaker_open_s: float = 30.0
+    keep_days: int = 90
+    """Finished events and history are kept this long; dead letters and conflicts until someone ended them."""
+
+
+class Config(Part):
+    """The YAML file."""
+
+    systems: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")], System]
+    numbering: str | None = None
+    """System whose order numbers are meant when an event gives a bare number; the only shop by default."""
+    mappings: Path | None = None
+    """Folder with your tables.yaml and rules.yaml, laid over the shipped ones key by key."""
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _numbering_is_known(self) -> Config:
+        if self.numbering is not None and self.numbering not in self.systems:
+            raise ValueError(f"numbering: there is no system {self.numbering!r}")
+        return self
+
+    @property
+    def numbering_system(self) -> str:
+        """The system whose numbering a bare order number belongs to."""
+        shops = [name for name, system in self.systems.items() if system.kind == "bitrix_cms"]
+        return self.numbering or (shops[0] if shops else next(iter(self.systems)))
+
+    def route(self, system: str, kind: Kind) -> Route:
+        """How `kind` travels to and from `system`; off both ways where nothing is said."""
+        known = self.systems.get(system)
+        return known.routes.get(kind, Route()) if known else Route()
+
+
+class Settings(BaseSettings):
+    """The environment: BUS_DATABASE_URL, BUS_BROKER_URL, BUS_CONFIG, BUS_LOG_LEVEL, BUS_FLOWER_PASSWORD."""
+
+    model_config = SettingsConfigDict(env_prefix="BUS_", extra="ignore")
+
+    database_url: SecretStr = SecretStr("")
+    broker_url: SecretStr = SecretStr("")
+    config: Path = Path("bus.yaml")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    flower_password: SecretStr | None = None
+
+    def database(self) -> str:
+        """The ledger's URL. Raises ConfigError when it is not set."""
+        return _needed("BUS_DATABASE_URL", self.database_url, "postgresql://user:password@host:5432/bus")
+
+    def broker(self) -> str:
+        """The broker's URL. Raises ConfigError when it is not set."""
+        return _needed("BUS_BROKER_URL", self.broker_url, "redis://:password@host:6379/0")
+
+
+def _needed(name: str, value: SecretStr, example: str) -> str:
+    if not value.get_secret_value():
+        raise ConfigError(f"{name} is not set; it looks like {example}")
+    return value.get_secret_value()
+
+
+def load(path: Path, environment: dict[str, str] | None = None) -> Config:
+    """Read the YAML file; ${NAME} and ${NAME:-default} come from the environment. Raises ConfigError in plain words."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; start from deploy/bus.example.yaml") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+    return from_document(document, dict(os.environ) if environment is None else environment, name=str(path))
+
+
+def from_document(document: Any, environment: dict[str, str], *, name: str = "config") -> Config:
+    """A Config from parsed YAML. Raises ConfigError that lists every complaint with its key."""
+    try:
+        return Config.model_validate(_filled(document, environment, ""))
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise ConfigError("\n".join([f"{name}:", *lines])) from None
+
+
+def _filled(node: Any, environment: dict[str, str], key: str) -> Any:
+    if isinstance(node, dict):
+        return {name: _filled(item, environment, f"{key}.{name}".lstrip(".")) for name, item in node.items()}
+    if isinstance(node, list):
+        return [_filled(item, environment, f"{key}.{at}") for at, item in enumerate(node)]
+    if not isinstance(node, str):
+        return node
+
+    def fill(found: re.Match[str]) -> str:
+        value = environment.get(found[1], found[2])
+        if value is None:
+            raise ConfigError(f"{key}: the environment has no {found[1]}")
+        return value
+
+    return _VARIABLE.sub(fill, node)

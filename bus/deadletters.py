@@ -1,0 +1,93 @@
+"""Dead letters: what needs a person, by cause; sent again one by one, a group at once, or at a chosen rate; or ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from bus.config import Config
+from bus.envelope import Event
+from bus.errors import BadInput
+from bus.ledger import deliveries, journal, letters
+from bus.ledger.database import Connection, Ledger, Row
+from bus.pipeline import Pipeline
+from bus.ports import Bells, Entry, Mappings, RawRecord
+from bus.translate import entry_of
+
+
+class DeadLetters:
+    """The operator's hand on what could not be done."""
+
+    def __init__(self, ledger: Ledger, config: Config, mappings: Mappings, pipeline: Pipeline, bells: Bells) -> None:
+        self._ledger, self._config, self._mappings = ledger, config, mappings
+        self._pipeline, self._bells = pipeline, bells
+
+    def groups(self) -> list[Row]:
+        """Open letters by cause."""
+        with self._ledger.transaction() as connection:
+            return letters.groups(connection)
+
+    def listing(self, *, cause: str | None = None, state: str | None = "open", limit: int = 200) -> list[Row]:
+        """Letters, newest trouble first."""
+        with self._ledger.transaction() as connection:
+            return letters.listing(connection, cause=cause, state=state, limit=limit)
+
+    def show(self, letter_id: int) -> Row:
+        """One letter whole. Raises BadInput when there is none."""
+        with self._ledger.transaction() as connection:
+            found = letters.get(connection, letter_id)
+        if found is None:
+            raise BadInput(f"there is no dead letter {letter_id}", field="id")
+        return found
+
+    def retry(self, ids: Sequence[int], actor: str) -> int:
+        """Send letters again: an event is translated anew with today's tables, a delivery becomes due. How many.
+
+        A letter is in one retry at most; it opens again when it fails again, and resolves when it goes through.
+        """
+        with self._ledger.transaction() as connection:
+            taken = letters.take(connection, ids, actor)
+            events = self._revived(connection, [row["event_seq"] for row in taken if row["event_seq"] is not None])
+            systems = {
+                row["system"]
+                for row in taken
+                if row["event_seq"] is None and deliveries.revive(connection, row["entity_id"], row["system"])
+            }
+            for row in taken:
+                letters.acted(connection, actor, "retry", f"dead letter {row['id']}", {"cause": row["cause"]})
+        self._bells.publish(events)
+        for system in systems | {event.source for event in events if event.source in self._config.systems}:
+            self._bells.ring(system, urgent=False)
+        return len(taken)
+
+    def retry_cause(self, cause: str, actor: str, *, pace: Callable[[], None] = lambda: None) -> Iterator[int]:
+        """Send a whole group again, oldest first; `pace` is called before each, which makes a rate. Yields letter ids.
+
+        Letters that joined the group meanwhile are left: they failed with today's tables.
+        """
+        for row in sorted(self.listing(cause=cause, limit=100_000), key=lambda row: row["id"]):
+            pace()
+            if self.retry([row["id"]], actor):
+                yield row["id"]
+
+    def discard(self, ids: Sequence[int], actor: str, reason: str) -> int:
+        """End letters for good, with a reason; the record is kept. Raises BadInput without a reason. How many."""
+        if not reason.strip():
+            raise BadInput("say why: a discarded letter is kept with its reason", field="reason")
+        with self._ledger.transaction() as connection:
+            ended = letters.discard(connection, ids, actor, reason.strip())
+            for row in ended:
+                letters.acted(connection, actor, "discard", f"dead letter {row['id']}", {"reason": reason.strip()})
+        return len(ended)
+
+    def _revived(self, connection: Connection, seqs: list[int]) -> list[Event]:
+        rows = journal.revive(connection, seqs)
+        for row in rows:
+            if row["raw"] is not None:
+                journal.retranslated(connection, row["seq"], self._anew(row))
+        fresh = journal.by_seq(connection, [row["seq"] for row in rows if row["kind"] != "notification"])
+        return journal.events(fresh)
+
+    def _anew(self, row: Row) -> Entry:
+        kind = self._config.systems[row["source"]].kind
+        record_type, _, external_id = row["subject"].partition("/")
+        return entry_of(row["source"], kind, RawRecord(record_type, external_id, row["raw"]), self._mappings)

@@ -1,0 +1,159 @@
+"""The event envelope: CloudEvents 1.0 with our extension attributes, and ids that follow from what happened."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pydantic_core import PydanticCustomError
+
+from bus.errors import BadInput
+from bus.model import MODELS, Json, Kind
+
+#: type of event -> (channel it travels on, kind of entity it speaks of)
+_TYPES: dict[str, tuple[str, Kind]] = {
+    "order": ("orders", "order"),
+    "deal": ("deals", "order"),
+    "payment": ("payments", "payment"),
+    "counterparty": ("counterparties", "counterparty"),
+}
+#: record types that are not named like their event type: a shop's payment is `payment/12`, a deal is `deal/759`.
+EVENT_TYPES: tuple[str, ...] = tuple(f"{head}.{verb}" for head in _TYPES for verb in ("changed", "deleted"))
+
+_NAMESPACE = uuid.UUID("5f2d8a2e-5b0e-4d6b-9d53-1a1f6c6f0b52")
+_VERSION = re.compile(r"^\d+")
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+SystemName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class Event(BaseModel):
+    """A normalized change in a CloudEvents 1.0 envelope.
+
+    `source` is the system's name, `subject` is "<record type>/<external id>", `time` is when it happened at the source,
+    `sourceversion` starts with an integer that grows with every change of the record there, where the source has one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Name = ""
+    source: SystemName
+    type: Name
+    subject: Annotated[str, Field(pattern=r"^[a-z][a-z_]*/[^/\s][^\x00-\x1f]*$", max_length=255)]
+    time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: Name | None = None
+    data: dict[str, Json] | None = None
+    partitionkey: Name | None = None
+    correlationid: Name | None = None
+    causationid: Name | None = None
+    sourceversion: Name | None = None
+    actor: Name | None = None
+
+    @field_validator("type")
+    @classmethod
+    def _known_type(cls, value: str) -> str:
+        if value not in EVENT_TYPES:
+            raise ValueError(f"unknown event type; known: {', '.join(EVENT_TYPES)}")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("id"):
+            values = {**values, "id": derived_id(values)}
+        return values
+
+    @model_validator(mode="after")
+    def _data_fits(self) -> Event:
+        if self.data is None and self.type.endswith(".changed"):
+            raise ValueError("data is missing: a *.changed event says what is so now")
+        if self.data is not None:
+            if _has_nul(self.data):
+                raise PydanticCustomError("nul", "data: a text holds the character U+0000, which cannot be stored")
+            try:
+                MODELS[self.kind].model_validate(self.data)
+            except ValidationError as error:
+                complaint = bad_input(error)
+                raise PydanticCustomError("data", "data.{complaint}", {"complaint": str(complaint)}) from None
+        return self
+
+    @property
+    def channel(self) -> str:
+        """Name of the channel (Celery queue) the event travels on."""
+        return _TYPES[self.type.partition(".")[0]][0]
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of entity the event speaks of: a deal is how the CRM sees an order."""
+        return _TYPES[self.type.partition(".")[0]][1]
+
+    @property
+    def record_type(self) -> str:
+        """Type of the record at the source: the part of the subject before the slash."""
+        return self.subject.partition("/")[0]
+
+    @property
+    def external_id(self) -> str:
+        """Id of the record at the source."""
+        return self.subject.partition("/")[2]
+
+    @property
+    def deleted(self) -> bool:
+        """The record is gone at the source."""
+        return self.type.endswith(".deleted")
+
+
+def derived_id(values: dict[str, Any]) -> str:
+    """An id that the same change always gets: from source, type, subject and source version (or time), and content.
+
+    The content is part of it because Bitrix24 dates changes to the second: two changes in one second share a version.
+    """
+    content = hashlib.sha256(repr(_canonical(values.get("data"))).encode()).hexdigest()[:16]
+    version = values.get("sourceversion") or str(values.get("time") or "")
+    name = "\n".join([str(values.get("source")), str(values.get("type")), str(values.get("subject")), version, content])
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return sorted((key, _canonical(item)) for key, item in value.items())
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any("\x00" in str(key) or _has_nul(item) for key, item in value.items())
+    if isinstance(value, list):
+        return any(_has_nul(item) for item in value)
+    return isinstance(value, str) and "\x00" in value
+
+
+def version_order(sourceversion: str | None) -> int | None:
+    """The growing integer that a source version starts with ("17", "1736405807#a1"), or None where it has none."""
+    found = _VERSION.match(sourceversion or "")
+    return int(found[0]) if found else None
+
+
+def parse(document: Any) -> Event:
+    """One event from JSON. Raises BadInput that names the field."""
+    try:
+        return Event.model_validate(document)
+    except ValidationError as error:
+        raise bad_input(error) from None
+
+
+def bad_input(error: ValidationError) -> BadInput:
+    """The first complaint of pydantic, in our words: which field, what is wrong. Values are left out: they may be personal."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    message = first["msg"]
+    field = ".".join(str(part) for part in first["loc"])
+    if not field:  # a complaint about the whole, our own: "data.total.amount: ..." names its field itself
+        field = message.partition(":")[0] if message.startswith("data.") else "event"
+    return BadInput(message if message.startswith(field) else f"{field}: {message}", field=field)

@@ -1,0 +1,375 @@
+"""Entities, their records and the keys they are known by: found, locked, saved and united, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.merge import Entity, Record, Said
+from bus.model import Fields, Kind
+
+
+class LostRace(Exception):  # noqa: N818 - not an error to anyone: the transaction is simply made again
+    """Another transaction identified or merged one of ours first: roll back and look again."""
+
+
+@dataclass(slots=True)
+class Linked:
+    """One row of `record`: the merge's view of it and where it lives."""
+
+    system: str
+    type: str
+    external_id: str | None
+    view: Record
+    state: str = "linked"
+    id: int | None = None
+    dirty: bool = False
+    creating_since: datetime | None = None
+
+
+@dataclass(slots=True)
+class Known:
+    """One locked entity with everything the merge and the deliveries need of it."""
+
+    id: UUID
+    view: Entity
+    records: list[Linked] = field(default_factory=list)
+    parent_id: UUID | None = None
+    revision: int = 0
+    dirty: bool = False
+
+    def record(self, system: str, record_type: str, external_id: str) -> Linked:
+        """The row of one record; a creation of ours that was on its way is recognized in it, else it is new."""
+        for linked in self.records:
+            if (linked.system, linked.type, linked.external_id) == (system, record_type, external_id):
+                return linked
+        for linked in self.records:
+            if (linked.system, linked.type, linked.state) == (system, record_type, "creating"):
+                linked.external_id, linked.state, linked.dirty = external_id, "linked", True
+                return linked
+        self.records.append(Linked(system, record_type, external_id, Record({}), dirty=True))
+        return self.records[-1]
+
+    def primary(self, system: str) -> Linked | None:
+        """The record deliveries go to: of several (a copied deal) the one that was linked first."""
+        linked = [record for record in self.records if record.system == system and record.state != "deleted"]
+        return min(linked, key=lambda record: (record.id is None, record.id or 0), default=None)
+
+    def deleted_in(self, system: str) -> bool:
+        """Someone deleted its record there; it is not made again."""
+        return any(record.system == system and record.state == "deleted" for record in self.records)
+
+
+def find(connection: Connection, kind: Kind, keys: Collection[str]) -> dict[str, UUID]:
+    """Which entities are known by these keys."""
+    found = rows(
+        connection, "SELECT key, entity_id FROM identity WHERE kind = %s AND key = ANY(%s)", [kind, list(keys)]
+    )
+    return {row["key"]: row["entity_id"] for row in found}
+
+
+def create(connection: Connection, new: Mapping[UUID, Kind]) -> None:
+    """Make empty entities, each known by its own id."""
+    made = [{"id": entity, "kind": kind} for entity, kind in new.items()]
+    run(
+        connection,
+        "INSERT INTO entity (id, kind) SELECT id, kind FROM jsonb_to_recordset(%s) AS new(id uuid, kind text)",
+        [bulk(made)],
+    )
+
+
+def own_key(kind: str, entity: UUID) -> str:
+    """The key under which we create records at other systems (ORIGIN_ID, xmlId)."""
+    return f"bus/{kind}/{entity}"
+
+
+def learn(connection: Connection, kind: Kind, keys: Mapping[str, UUID]) -> set[str]:
+    """Make entities known by keys. Returns the keys that are new; raises LostRace if one already means another entity.
+
+    Keys are inserted in order, so that two transactions that learn the same ones cannot wait for each other crosswise.
+    """
+    new = rows(
+        connection,
+        """INSERT INTO identity (kind, key, entity_id)
+           SELECT %s, key, entity_id FROM jsonb_to_recordset(%s) AS new(key text, entity_id uuid) ORDER BY key
+           ON CONFLICT (kind, key) DO NOTHING RETURNING key""",
+        [kind, bulk([{"key": key, "entity_id": entity} for key, entity in keys.items()])],
+    )
+    fresh = {row["key"] for row in new}
+    taken = find(connection, kind, set(keys) - fresh)
+    if any(taken.get(key) != entity for key, entity in keys.items() if key not in fresh):
+        raise LostRace
+    return fresh
+
+
+def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
+    """Lock entities in id order and load them with their records and open conflicts.
+
+    Raises LostRace when one was united with another meanwhile.
+    """
+    wanted = list(ids)
+    found = rows(connection, "SELECT * FROM entity WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [wanted])
+    if any(row["merged_into"] for row in found):
+        raise LostRace
+    return _loaded(connection, found, wanted)
+
+
+def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
+    """The same without a lock, for those who only look."""
+    wanted = list(ids)
+    return _loaded(connection, rows(connection, "SELECT * FROM entity WHERE id = ANY(%s)", [wanted]), wanted)
+
+
+def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) -> dict[UUID, Known]:
+    frozen: dict[UUID, set[str]] = {}
+    for row in rows(
+        connection, "SELECT entity_id, field FROM conflict WHERE state = 'open' AND entity_id = ANY(%s)", [wanted]
+    ):
+        frozen.setdefault(row["entity_id"], set()).add(row["field"])
+    known = {
+        row["id"]: Known(
+            row["id"],
+            Entity(row["kind"], row["fields"], _said(row["said"]), frozenset(frozen.get(row["id"], ()))),
+            parent_id=row["parent_id"],
+            revision=row["revision"],
+        )
+        for row in found
+    }
+    for row in rows(connection, "SELECT * FROM record WHERE entity_id = ANY(%s) ORDER BY id", [wanted]):
+        if row["entity_id"] in known:
+            known[row["entity_id"]].records.append(_linked(row))
+    return known
+
+
+def _linked(row: Row) -> Linked:
+    view = Record(row["base"], row["version"], row["ours"])
+    return Linked(
+        row["system"],
+        row["type"],
+        row["external_id"],
+        view,
+        row["state"],
+        row["id"],
+        creating_since=row["creating_since"],
+    )
+
+
+def _said(stored: Mapping[str, Any]) -> dict[str, Said]:
+    return {
+        name: Said(datetime.fromisoformat(word["at"]), word["source"], word["event"]) for name, word in stored.items()
+    }
+
+
+def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, dict[UUID, Fields]]:
+    """Fields of the payments of each order. Whoever changes a payment holds its order's lock."""
+    families: dict[UUID, dict[UUID, Fields]] = {parent: {} for parent in parents}
+    for row in rows(
+        connection,
+        "SELECT id, parent_id, fields FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL",
+        [list(parents)],
+    ):
+        families[row["parent_id"]][row["id"]] = row["fields"]
+    return families
+
+
+def save(connection: Connection, known: Iterable[Known]) -> None:
+    """Write back what the merge changed: entities and records, one statement each."""
+    changed = list(known)
+    entities = [
+        {
+            "id": item.id,
+            "fields": item.view.fields,
+            "said": {
+                name: {"at": word.at.isoformat(), "source": word.source, "event": word.event}
+                for name, word in item.view.said.items()
+            },
+            "parent_id": item.parent_id,
+        }
+        for item in changed
+        if item.dirty
+    ]
+    run(
+        connection,
+        """UPDATE entity SET fields = new.fields, said = new.said, parent_id = new.parent_id,
+                  revision = revision + 1, updated_at = now()
+           FROM jsonb_to_recordset(%s) AS new(id uuid, fields jsonb, said jsonb, parent_id uuid)
+           WHERE entity.id = new.id""",
+        [bulk(entities)],
+    )
+    save_records(connection, [(item.id, record) for item in changed for record in item.records if record.dirty])
+
+
+def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]]) -> None:
+    """Insert new records and write back changed ones."""
+    records = [
+        {
+            "id": record.id,
+            "entity_id": entity,
+            "system": record.system,
+            "type": record.type,
+            "external_id": record.external_id,
+            "base": record.view.base,
+            "version": record.view.version,
+            "ours": record.view.ours,
+            "state": record.state,
+        }
+        for entity, record in changed
+    ]
+    shape = """id bigint, entity_id uuid, system text, type text, external_id text, base jsonb, version bigint,
+               ours boolean, state text"""
+    run(
+        connection,
+        f"""INSERT INTO record (entity_id, system, type, external_id, base, version, ours, state)
+            SELECT entity_id, system, type, external_id, base, version, ours, state
+            FROM jsonb_to_recordset(%s) AS new({shape}) ORDER BY system, type, external_id""",  # noqa: S608 - ours
+        [bulk([row for row in records if row["id"] is None])],
+    )
+    run(
+        connection,
+        f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version, ours = new.ours,
+                   state = new.state, updated_at = now()
+            FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
+        [bulk([row for row in records if row["id"] is not None])],
+    )
+
+
+def begin_creating(connection: Connection, entity: UUID, system: str, record_type: str) -> bool:
+    """Note, before the call, that a record is being created. True when this is the first attempt: nothing to probe for."""
+    made = run(
+        connection,
+        """INSERT INTO record (entity_id, system, type, state, creating_since)
+           SELECT %s, %s, %s, 'creating', now()
+           WHERE NOT EXISTS (SELECT 1 FROM record WHERE entity_id = %s AND system = %s AND state <> 'deleted')
+           ON CONFLICT (entity_id, system, type) WHERE state = 'creating' DO NOTHING""",
+        [entity, system, record_type, entity, system],
+    )
+    return made == 1
+
+
+def linked_row(connection: Connection, entity: UUID, system: str, record_type: str, external_id: str) -> int:
+    """The row of a record we created, once its id is known: the one noted as being created, or the one that an event
+    of the new record made while our answer was on its way."""
+    where = {"entity": entity, "system": system, "type": record_type, "external": external_id}
+    found = one(
+        connection,
+        "SELECT id FROM record WHERE system = %(system)s AND type = %(type)s AND external_id = %(external)s",
+        where,
+    )
+    mine = "entity_id = %(entity)s AND system = %(system)s AND type = %(type)s AND state = 'creating'"
+    if found:
+        run(connection, f"DELETE FROM record WHERE {mine}", where)  # noqa: S608 - ours
+    else:
+        found = one(
+            connection,
+            f"UPDATE record SET external_id = %(external)s, state = 'linked' WHERE {mine} RETURNING id",  # noqa: S608
+            where,
+        ) or one(
+            connection,
+            """INSERT INTO record (entity_id, system, type, external_id, state)
+               VALUES (%(entity)s, %(system)s, %(type)s, %(external)s, 'linked') RETURNING id""",
+            where,
+        )
+    if found is None:
+        raise LostRace
+    return int(found["id"])
+
+
+def eldest(connection: Connection, ids: Collection[UUID]) -> UUID:
+    """Of several entities that are one, the one to keep."""
+    found = one(connection, "SELECT id FROM entity WHERE id = ANY(%s) ORDER BY created_at, id LIMIT 1", [list(ids)])
+    if found is None:
+        raise LostRace
+    return UUID(str(found["id"]))
+
+
+def two_orders(connection: Connection, ids: Collection[UUID]) -> str | None:
+    """Do these entities have two different orders of one system? Then they are two things, whatever a deal says.
+
+    Two deals of one order are bearable (a manager copied one): the first stays the one we write to.
+    """
+    found = one(
+        connection,
+        """SELECT system, string_agg(external_id, ' and ' ORDER BY external_id) AS both FROM record
+           WHERE entity_id = ANY(%s) AND type = 'order' AND state = 'linked' GROUP BY system HAVING count(*) > 1""",
+        [list(ids)],
+    )
+    return f"orders {found['both']} of {found['system']}" if found else None
+
+
+def move(connection: Connection, lost: UUID, kept: UUID) -> None:
+    """Everything that hung on one entity hangs on the other: keys, records, events, history, payments, letters."""
+    both = {"lost": lost, "kept": kept}
+    for table in ("identity", "event", "history"):
+        run(connection, f"UPDATE {table} SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)  # noqa: S608
+    run(  # a creation that has not begun to speak, where the other already has (or is making) a record there
+        connection,
+        """DELETE FROM record WHERE entity_id = ANY(%(pair)s) AND state = 'creating' AND external_id IS NULL
+             AND EXISTS (SELECT 1 FROM record AS other WHERE other.entity_id = ANY(%(pair)s) AND other.id <> record.id
+                           AND other.system = record.system AND other.state <> 'deleted'
+                           AND (other.state = 'linked' OR other.id < record.id))""",
+        {"pair": [lost, kept]},
+    )
+    run(connection, "UPDATE record SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
+    run(connection, "UPDATE entity SET parent_id = %(kept)s WHERE parent_id = %(lost)s", both)
+    run(
+        connection,
+        """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: entities united'
+           WHERE entity_id = %(lost)s AND state = 'open' AND field IN (
+             SELECT field FROM conflict WHERE entity_id = %(kept)s AND state = 'open')""",
+        both,
+    )
+    run(connection, "UPDATE conflict SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
+    run(
+        connection,
+        """UPDATE dead_letter SET entity_id = %(kept)s WHERE entity_id = %(lost)s AND NOT EXISTS (
+             SELECT 1 FROM dead_letter AS other WHERE other.entity_id = %(kept)s AND other.event_seq IS NULL
+               AND other.system = dead_letter.system AND other.state <> 'discarded')""",
+        both,
+    )
+    run(
+        connection,
+        "UPDATE delivery SET state = 'idle', lease = NULL, updated_at = now() WHERE entity_id = %(lost)s",
+        both,
+    )
+    run(connection, "UPDATE entity SET merged_into = %(kept)s, updated_at = now() WHERE id = %(lost)s", both)
+
+
+def of_record(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, UUID]:
+    """Entities by their records' external ids."""
+    found = rows(
+        connection,
+        "SELECT external_id, entity_id FROM record WHERE system = %s AND type = %s AND external_id = ANY(%s)",
+        [system, record_type, list(ids)],
+    )
+    return {row["external_id"]: row["entity_id"] for row in found}
+
+
+def bases(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, Fields]:
+    """What linked records held when we last knew, by external id."""
+    found = rows(
+        connection,
+        """SELECT external_id, base FROM record
+           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND state = 'linked'""",
+        [system, record_type, list(ids)],
+    )
+    return {row["external_id"]: row["base"] for row in found}
+
+
+def set_base(connection: Connection, record_id: int, base: Fields, version: int | None, external_id: str) -> None:
+    """After a write: what the record holds now is the new base, and it is our own word.
+
+    A newer version that an event brought in while our answer was on its way is left standing.
+    """
+    run(
+        connection,
+        """UPDATE record SET base = %(base)s, version = %(version)s, ours = true, external_id = %(external)s,
+                  state = 'linked', updated_at = now()
+           WHERE id = %(id)s AND (version IS NULL OR %(version)s::bigint IS NULL OR version <= %(version)s)""",
+        {"base": Jsonb(base), "version": version, "external": external_id, "id": record_id},
+    )

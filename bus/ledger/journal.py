@@ -1,0 +1,356 @@
+"""The journal: events as they came, what became of them, and which of them still wait for something."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from psycopg.types.json import Jsonb
+
+from bus.channels import NORMAL, URGENT
+from bus.envelope import Event, version_order
+from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.merge import Outcome
+from bus.model import Json
+from bus.ports import Accepted, Entry, Notification
+
+_COLUMNS = """source text, id text, type text, subject text, channel text, kind text, occurred_at timestamptz,
+    sourceversion text, version bigint, actor text, correlationid text, causationid text, partitionkey text,
+    data jsonb, raw jsonb, held jsonb, priority smallint"""
+_NAMES = ", ".join(line.split()[0] for line in _COLUMNS.replace("\n", " ").split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one event ends in one transaction."""
+
+    seq: int
+    outcome: Outcome
+    entity_id: UUID | None
+    error: str | None = None
+
+
+def record(connection: Connection, entries: Sequence[Entry]) -> list[Event]:
+    """Journal events; those with a (source, id) the journal has already are left as they are. Returns the new ones."""
+    if not entries:
+        return []
+    unique = {(entry.event.source, entry.event.id): entry for entry in entries}
+    inserted = rows(
+        connection,
+        f"""INSERT INTO event ({_NAMES}, state)
+            SELECT {_NAMES}, 'pending' FROM jsonb_to_recordset(%s) AS new({_COLUMNS}) ORDER BY source, id
+            ON CONFLICT (source, id) DO NOTHING RETURNING source, id""",  # noqa: S608 - names are ours
+        [bulk([_row(entry) for entry in unique.values()])],
+    )
+    return [unique[row["source"], row["id"]].event for row in inserted]
+
+
+def _row(entry: Entry) -> Row:
+    event = entry.event
+    urgent = URGENT if event.kind == "payment" else NORMAL
+    return {
+        **event.model_dump(mode="json", exclude={"specversion", "datacontenttype", "dataschema", "time"}),
+        "occurred_at": event.time.isoformat(),
+        "channel": event.channel,
+        "kind": event.kind,
+        "version": version_order(event.sourceversion),
+        "raw": entry.raw,
+        "held": [asdict(item) for item in entry.held],
+        "priority": urgent if entry.priority is None else entry.priority,
+    }
+
+
+def reject(connection: Connection, channel: str, document: Json, reason: str) -> int | None:
+    """Journal what came on a queue and is no event, as dead; None when the very same thing is there already."""
+    text = json.dumps(document, sort_keys=True, default=str)
+    name = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
+    found = one(
+        connection,
+        """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, raw, state, outcome, error, finished_at)
+           VALUES ('foreign', %s, 'unreadable', %s, %s, 'unreadable', now(), %s, 'dead', 'DEAD', %s, now())
+           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",
+        [name, f"message/{name}", channel, Jsonb({"text": text.replace("\\u0000", "")}), reason],
+    )
+    return int(found["seq"]) if found else None
+
+
+def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
+    """Ids of those events that were merged and left their mark: ended, and not as stale."""
+    found = rows(
+        connection,
+        """SELECT id FROM event JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
+           WHERE state = 'done' AND outcome <> 'STALE'""",
+        [bulk([{"source": event.source, "id": event.id} for event in events])],
+    )
+    return {row["id"] for row in found}
+
+
+def notify(connection: Connection, notifications: Sequence[Notification]) -> int:
+    """Journal notifications; one that is waiting for the same record already stands for both. How many are new.
+
+    A notification whose fetch has begun does not stand for a later one: the later change may have missed the fetch.
+    """
+    if not notifications:
+        return 0
+    new = [
+        {
+            "source": item.system,
+            "id": str(uuid4()),
+            "type": f"{item.record_type}.{'removed' if item.deleted else 'notified'}",
+            "subject": f"{item.record_type}/{item.external_id}",
+            "priority": NORMAL if item.priority is None else item.priority,
+            "correlationid": item.correlationid,
+        }
+        for item in sorted(notifications, key=lambda item: (item.system, item.record_type, item.external_id))
+    ]
+    return run(
+        connection,
+        """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, correlationid, priority, state)
+           SELECT source, id, type, subject, 'lane', 'notification', now(), correlationid, priority, 'notified'
+           FROM jsonb_to_recordset(%s)
+             AS new(source text, id text, type text, subject text, correlationid text, priority smallint)
+           ON CONFLICT (source, subject, type) WHERE state = 'notified' AND lease IS NULL
+           DO UPDATE SET priority = least(event.priority, excluded.priority)
+             WHERE event.priority > excluded.priority""",
+        [bulk(new)],
+    )
+
+
+def accept(connection: Connection, entries: Sequence[Entry], notifications: Sequence[Notification]) -> tuple[Accepted, list[Event]]:
+    """Journal both; the answer to the producer and the events to publish."""
+    new = record(connection, entries)
+    noted = notify(connection, notifications)
+    known = len(entries) + len(notifications) - len(new) - noted
+    return Accepted(len(new) + noted, known), new
+
+
+def find_pending(connection: Connection, events: Sequence[Event]) -> list[Row]:
+    """Pending events of a message, in journal order; not locked: the entity's row is the lock."""
+    return rows(
+        connection,
+        """SELECT event.* FROM event
+           JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
+           WHERE state = 'pending' ORDER BY seq""",
+        [bulk([{"source": event.source, "id": event.id} for event in events])],
+    )
+
+
+def pending_of(connection: Connection, entity_ids: Collection[UUID], seqs: Collection[int]) -> list[Row]:
+    """Every pending event of these entities, and of this message, in journal order, locked."""
+    return rows(
+        connection,
+        """SELECT * FROM event WHERE state = 'pending' AND (entity_id = ANY(%s) OR seq = ANY(%s))
+           ORDER BY seq FOR UPDATE""",
+        [list(entity_ids), list(seqs)],
+    )
+
+
+def assign(connection: Connection, entities: dict[int, UUID]) -> None:
+    """Note which entity each event speaks of."""
+    run(
+        connection,
+        """UPDATE event SET entity_id = new.entity_id
+           FROM jsonb_to_recordset(%s) AS new(seq bigint, entity_id uuid) WHERE event.seq = new.seq""",
+        [bulk([{"seq": seq, "entity_id": entity} for seq, entity in entities.items()])],
+    )
+
+
+def finish(connection: Connection, endings: Sequence[Ending]) -> None:
+    """Give each event its outcome."""
+    run(
+        connection,
+        """UPDATE event SET state = CASE WHEN new.outcome = 'DEAD' THEN 'dead' ELSE 'done' END, outcome = new.outcome,
+                  error = new.error, entity_id = coalesce(new.entity_id, event.entity_id), finished_at = now(),
+                  waits_for = NULL, deadline = NULL, lease = NULL, attempts = event.attempts + 1
+           FROM jsonb_to_recordset(%s) AS new(seq bigint, outcome text, entity_id uuid, error text)
+           WHERE event.seq = new.seq""",
+        [bulk([asdict(ending) for ending in endings])],
+    )
+
+
+def wait(connection: Connection, waiting: dict[int, str], *, seconds: int) -> None:
+    """Put events to wait for an entity that is not known yet, by the key it will be known by."""
+    run(
+        connection,
+        """UPDATE event SET state = 'waiting', outcome = 'WAITING', waits_for = new.key,
+                  deadline = coalesce(event.deadline, now() + make_interval(secs => %s))
+           FROM jsonb_to_recordset(%s) AS new(seq bigint, key text) WHERE event.seq = new.seq""",
+        [seconds, bulk([{"seq": seq, "key": key} for seq, key in waiting.items()])],
+    )
+
+
+def wake(connection: Connection, keys: Collection[str]) -> list[Event]:
+    """Make events pending again whose awaited entity has appeared."""
+    return events(
+        rows(
+            connection,
+            """UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
+               WHERE state = 'waiting' AND waits_for = ANY(%s) RETURNING *""",
+            [list(keys)],
+        )
+    )
+
+
+def overdue(connection: Connection) -> list[Row]:
+    """Waiting events whose deadline has passed, locked; a second beat skips them."""
+    return rows(
+        connection,
+        "SELECT * FROM event WHERE state = 'waiting' AND deadline < now() ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED",
+    )
+
+
+def unpublished(connection: Connection, *, older_s: float, limit: int = 5000) -> list[Event]:
+    """Pending events nobody has taken for `older_s`: their bell was lost. Each is named once per that time."""
+    return events(
+        rows(
+            connection,
+            """UPDATE event SET due_at = now() + make_interval(secs => %(older)s) WHERE seq IN (
+                 SELECT seq FROM event WHERE state = 'pending' AND due_at < now() - make_interval(secs => %(older)s)
+                 ORDER BY priority, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+               RETURNING *""",
+            {"older": older_s, "limit": limit},
+        )
+    )
+
+
+def claim_notified(connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool) -> list[Row]:
+    """Lease waiting notifications of one system, the urgent and the old first."""
+    return rows(
+        connection,
+        """UPDATE event SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
+           WHERE seq IN (
+             SELECT seq FROM event WHERE state = 'notified' AND source = %(system)s AND due_at <= now()
+               AND priority <= %(priority)s AND (lease IS NULL OR lease_until < now())
+             ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+           RETURNING *""",
+        {
+            "lease": lease,
+            "seconds": seconds,
+            "system": system,
+            "limit": limit,
+            "priority": URGENT if urgent else 32767,
+        },
+    )
+
+
+def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, tuple[Outcome, UUID | None]]) -> None:
+    """End leased notifications: APPLIED when they led to an event, DUPLICATE when the journal had that state already."""
+    run(
+        connection,
+        """UPDATE event SET state = 'done', outcome = new.outcome, finished_at = now(), lease = NULL,
+                  attempts = event.attempts + 1
+           FROM jsonb_to_recordset(%s) AS new(seq bigint, outcome text)
+           WHERE event.seq = new.seq AND event.lease = %s""",
+        [bulk([{"seq": seq, "outcome": outcome[0]} for seq, outcome in outcomes.items()]), lease],
+    )
+
+
+def postpone(connection: Connection, lease: UUID, until: datetime, *, counts: bool, error: str) -> None:
+    """Give leased notifications back, to be taken at `until`.
+
+    Where another notification of the same record has come in meanwhile, this one is absorbed by it.
+    """
+    run(
+        connection,
+        """UPDATE event SET state = 'done', outcome = 'DUPLICATE', finished_at = now(), lease = NULL
+           WHERE lease = %s AND EXISTS (
+             SELECT 1 FROM event AS other WHERE other.state = 'notified' AND other.lease IS NULL
+               AND (other.source, other.subject, other.type) = (event.source, event.subject, event.type))""",
+        [lease],
+    )
+    run(
+        connection,
+        """UPDATE event SET lease = NULL, lease_until = NULL, due_at = %s, attempts = attempts + %s, error = %s
+           WHERE lease = %s AND state = 'notified'""",
+        [until, int(counts), error, lease],
+    )
+
+
+def retranslated(connection: Connection, seq: int, entry: Entry) -> None:
+    """Replace what was made of a dead event's raw record, and make it pending again."""
+    run(
+        connection,
+        "UPDATE event SET data = %s, held = %s WHERE seq = %s",
+        [Jsonb(entry.event.data), Jsonb([asdict(item) for item in entry.held]), seq],
+    )
+
+
+def revive(connection: Connection, seqs: Collection[int]) -> list[Row]:
+    """Make dead events pending (or, without data, notified) again."""
+    return rows(
+        connection,
+        """UPDATE event SET state = CASE WHEN kind = 'notification' THEN 'notified' ELSE 'pending' END, outcome = NULL,
+                  error = NULL, attempts = 0, due_at = now(), finished_at = NULL
+           WHERE seq = ANY(%s) AND state = 'dead' AND kind <> 'unreadable' RETURNING *""",
+        [list(seqs)],
+    )
+
+
+def moving(connection: Connection, source: str, subjects: Collection[str]) -> dict[str, str]:
+    """Subjects something is known of that has not ended well yet: "pending", "notified", "waiting" or "dead"."""
+    found = rows(
+        connection,
+        """SELECT DISTINCT ON (subject) subject, state FROM event
+           WHERE source = %s AND subject = ANY(%s) AND state <> 'done' ORDER BY subject, seq DESC""",
+        [source, list(subjects)],
+    )
+    return {row["subject"]: row["state"] for row in found}
+
+
+def by_seq(connection: Connection, seqs: Collection[int]) -> list[Row]:
+    """Journal rows by their sequence numbers."""
+    return rows(connection, "SELECT * FROM event WHERE seq = ANY(%s) ORDER BY seq", [list(seqs)])
+
+
+def forget(connection: Connection, keep_days: int, limit: int = 10_000) -> int:
+    """Delete finished events that are past their keeping and that no dead letter speaks of. How many went."""
+    return run(
+        connection,
+        """DELETE FROM event WHERE seq IN (
+             SELECT seq FROM event WHERE state = 'done' AND finished_at < now() - make_interval(days => %s)
+               AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.event_seq = event.seq)
+             ORDER BY finished_at LIMIT %s)""",
+        [keep_days, limit],
+    )
+
+
+def event_of(row: Row) -> Event:
+    """The envelope of a journal row."""
+    return Event.model_construct(
+        specversion="1.0",
+        id=row["id"],
+        source=row["source"],
+        type=row["type"],
+        subject=row["subject"],
+        time=row["occurred_at"],
+        data=row["data"],
+        partitionkey=row["partitionkey"],
+        correlationid=row["correlationid"],
+        causationid=row["causationid"],
+        sourceversion=row["sourceversion"],
+        actor=row["actor"],
+    )
+
+
+def events(found: Sequence[Row]) -> list[Event]:
+    """Envelopes of journal rows, in journal order."""
+    return [event_of(row) for row in sorted(found, key=lambda row: row["seq"])]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many events stand in each state, for `bus status`."""
+    return {row["state"]: row["n"] for row in rows(connection, "SELECT state, count(*) AS n FROM event GROUP BY state")}
+
+
+def busy(connection: Connection) -> bool:
+    """Is anything on its way: pending or notified events, or due deliveries."""
+    found = one(
+        connection,
+        """SELECT EXISTS (SELECT 1 FROM event WHERE state IN ('pending', 'notified'))
+             OR EXISTS (SELECT 1 FROM delivery WHERE state = 'due') AS busy""",
+    )
+    return bool(found and found["busy"])

@@ -1,0 +1,137 @@
+"""Dead letters in the ledger: one row per event or delivery that needs a person, kept after it was ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from uuid import UUID
+
+from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Why an event (`event_seq`) or a delivery (`entity_id`, `system`) needs a person. Redacted before it gets here."""
+
+    system: str
+    error_class: str
+    cause: str
+    reason: str
+    event_seq: int | None = None
+    entity_id: UUID | None = None
+    sent: Json = field(default_factory=dict)
+    answered: Json = field(default_factory=dict)
+    attempts: int = 1
+
+
+def write(connection: Connection, letters: Sequence[Letter]) -> None:
+    """Open dead letters; one that was open or retried before is opened again with its attempts added up."""
+    for target in (
+        "(event_seq) WHERE event_seq IS NOT NULL",
+        "(entity_id, system) WHERE event_seq IS NULL AND state <> 'discarded'",
+    ):
+        chosen = [letter for letter in letters if (letter.event_seq is not None) == target.startswith("(event")]
+        run(
+            connection,
+            f"""INSERT INTO dead_letter AS old
+                  (system, class, cause, reason, event_seq, entity_id, sent, answered, attempts)
+                SELECT system, error_class, cause, reason, event_seq, entity_id, sent, answered, attempts
+                FROM jsonb_to_recordset(%s) AS new(system text, error_class text, cause text, reason text,
+                  event_seq bigint, entity_id uuid, sent jsonb, answered jsonb, attempts integer)
+                ON CONFLICT {target} DO UPDATE SET state = 'open', class = excluded.class, cause = excluded.cause,
+                  reason = excluded.reason, sent = excluded.sent, answered = excluded.answered,
+                  entity_id = coalesce(excluded.entity_id, old.entity_id),
+                  attempts = old.attempts + excluded.attempts, last_at = now(), ended_at = NULL, ended_by = NULL""",  # noqa: S608
+            [bulk([asdict(letter) for letter in chosen])],
+        )
+
+
+def resolve_events(connection: Connection, seqs: Sequence[int]) -> None:
+    """Events that went through after all end their letters."""
+    run(
+        connection,
+        """UPDATE dead_letter SET state = 'resolved', ended_at = now()
+           WHERE event_seq = ANY(%s) AND state IN ('open', 'retried')""",
+        [list(seqs)],
+    )
+
+
+def resolve_delivery(connection: Connection, entity_id: UUID, system: str) -> None:
+    """A delivery that went through after all ends its letter."""
+    run(
+        connection,
+        """UPDATE dead_letter SET state = 'resolved', ended_at = now()
+           WHERE entity_id = %s AND system = %s AND event_seq IS NULL AND state IN ('open', 'retried')""",
+        [entity_id, system],
+    )
+
+
+def groups(connection: Connection) -> list[Row]:
+    """Open letters by cause, the largest group first."""
+    return rows(
+        connection,
+        """SELECT cause, system, class, count(*) AS letters, min(first_at) AS first_at, max(last_at) AS last_at,
+                  min(reason) AS example, min(id) AS example_id
+           FROM dead_letter WHERE state = 'open' GROUP BY cause, system, class ORDER BY count(*) DESC, cause""",
+    )
+
+
+def listing(connection: Connection, *, cause: str | None, state: str | None, limit: int) -> list[Row]:
+    """Letters, newest trouble first."""
+    return rows(
+        connection,
+        """SELECT * FROM dead_letter WHERE (%(cause)s::text IS NULL OR cause = %(cause)s)
+             AND (%(state)s::text IS NULL OR state = %(state)s) ORDER BY last_at DESC, id DESC LIMIT %(limit)s""",
+        {"cause": cause, "state": state, "limit": limit},
+    )
+
+
+def get(connection: Connection, letter_id: int) -> Row | None:
+    """One letter with the event it speaks of."""
+    return one(
+        connection,
+        """SELECT dead_letter.*, event.source, event.type, event.subject, event.occurred_at, event.held,
+                  event.kind AS event_kind
+           FROM dead_letter LEFT JOIN event ON event.seq = dead_letter.event_seq WHERE dead_letter.id = %s""",
+        [letter_id],
+    )
+
+
+def take(connection: Connection, ids: Sequence[int], actor: str) -> list[Row]:
+    """Mark open letters as retried; a letter can be in one retry only, until it fails again.
+
+    What could not be read as an event has nothing to retry: it is corrected at its producer and published anew.
+    """
+    return rows(
+        connection,
+        """UPDATE dead_letter SET state = 'retried', ended_by = %s WHERE id = ANY(%s) AND state = 'open' AND class <> 'Unreadable' RETURNING *""",
+        [actor, list(ids)],
+    )
+
+
+def discard(connection: Connection, ids: Sequence[int], actor: str, note: str) -> list[Row]:
+    """End letters without another try; the record, the reason and the name are kept."""
+    return rows(
+        connection,
+        """UPDATE dead_letter SET state = 'discarded', ended_at = now(), ended_by = %s, note = %s
+           WHERE id = ANY(%s) AND state = 'open' RETURNING *""",
+        [actor, note, list(ids)],
+    )
+
+
+def open_count(connection: Connection) -> int:
+    """How many letters wait for a person."""
+    found = one(connection, "SELECT count(*) AS n FROM dead_letter WHERE state = 'open'")
+    return int(found["n"]) if found else 0
+
+
+def acted(connection: Connection, actor: str, action: str, target: str, detail: Json = None) -> None:
+    """Who did what: every operator's action leaves a line."""
+    run(
+        connection,
+        """INSERT INTO operator_action (actor, action, target, detail)
+           SELECT actor, action, target, detail
+           FROM jsonb_to_recordset(%s) AS new(actor text, action text, target text, detail jsonb)""",
+        [bulk([{"actor": actor, "action": action, "target": target, "detail": detail or {}}])],
+    )

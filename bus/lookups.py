@@ -1,0 +1,127 @@
+"""Look-ups: records a system only told us of are fetched, in batches, and become events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID, uuid4
+
+import structlog
+
+from bus import channels, retry
+from bus.errors import BusError
+from bus.ledger import journal, letters
+from bus.ledger.database import Connection, Row
+from bus.ledger.letters import Letter
+from bus.merge import Outcome
+from bus.observe import removal, take_in
+from bus.parts import Parts
+from bus.ports import Adapter, Entry, Raw, RawRecord
+from bus.translate import entries
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+class LookUps:
+    """Takes the notifications of one system."""
+
+    def __init__(self, system: str, adapter: Adapter, parts: Parts, *, urgent: bool) -> None:
+        self._system, self._adapter, self._parts, self._urgent = system, adapter, parts, urgent
+        self._kind = parts.config.systems[system].kind
+        self._limits = parts.config.limits
+
+    def take(self) -> int:
+        """Fetch one batch of records and hand them to the pipeline as events. How many notifications were taken."""
+        lease = uuid4()
+        with self._parts.ledger.transaction() as connection:
+            rows = journal.claim_notified(
+                connection,
+                self._system,
+                lease,
+                seconds=self._limits.lease_s,
+                limit=self._adapter.batch,
+                urgent=self._urgent,
+            )
+        if rows:
+            try:
+                self._fetch(rows, lease)
+            except BusError as error:
+                self._give_back(rows, lease, error)
+        return len(rows)
+
+    def _fetch(self, rows: list[Row], lease: UUID) -> None:
+        present = self._present(rows)
+        made: dict[int, list[Entry]] = {}
+        broken: list[tuple[Row, BusError]] = []
+        for row in rows:
+            try:
+                made[row["seq"]] = self._entries(row, present.get(row["subject"]))
+            except BusError as refusal:
+                broken.append((row, refusal))
+        with self._parts.ledger.transaction() as connection:
+            events = take_in(connection, [entry for some in made.values() for entry in some])
+            journal.close_notified(connection, lease, _outcomes(made, {event.id.partition("/")[0] for event in events}))
+            for row, reason in broken:
+                self._bury(connection, row, reason)
+        self._parts.pipeline.process(events)
+
+    def _present(self, rows: list[Row]) -> dict[str, Raw]:
+        """Raw records by subject; those that were reported as removed are not asked for."""
+        wanted: dict[str, list[str]] = {}
+        for row in rows:
+            record_type, _, external_id = row["subject"].partition("/")
+            if not row["type"].endswith(".removed"):
+                wanted.setdefault(record_type, []).append(external_id)
+        return {
+            f"{record_type}/{external_id}": raw
+            for record_type, ids in wanted.items()
+            for external_id, raw in self._adapter.fetch(record_type, list(dict.fromkeys(ids))).items()
+        }
+
+    def _entries(self, row: Row, raw: Raw | None) -> list[Entry]:
+        record_type, _, external_id = row["subject"].partition("/")
+        if raw is None:
+            translator = self._parts.mappings.translator(self._kind, record_type)
+            return [removal(self._system, translator.EVENT, row["subject"], row["received_at"], row["id"])]
+        return entries(
+            self._system,
+            self._kind,
+            RawRecord(record_type, external_id, raw),
+            self._parts.mappings,
+            causationid=row["id"],
+            correlationid=row["correlationid"] or row["id"],
+            priority=lambda event: channels.URGENT if event.kind == "payment" else row["priority"],
+        )
+
+    def _give_back(self, rows: list[Row], lease: UUID, error: BusError) -> None:
+        limits, now, rng = self._limits, self._parts.now(), self._parts.rng
+        with self._parts.ledger.transaction() as connection:
+            decisions = {row["seq"]: retry.decide(error, row["attempts"], limits, now, rng) for row in rows}
+            for row in rows:
+                if isinstance(decisions[row["seq"]], retry.GiveUp):
+                    self._bury(connection, row, error)
+            again = [decision for decision in decisions.values() if isinstance(decision, retry.Again)]
+            if again:
+                until, counts = max(decision.until for decision in again), again[0].counts
+                journal.postpone(connection, lease, until, counts=counts, error=str(error))
+        log.warning("lookups.postponed", system=self._system, count=len(rows), again=len(again), reason=str(error))
+
+    def _bury(self, connection: Connection, row: Row, error: BusError) -> None:
+        journal.finish(connection, [journal.Ending(row["seq"], Outcome.DEAD, None, str(error))])
+        letter = Letter(
+            self._system,
+            type(error).__name__,
+            error.cause,
+            str(error),
+            row["seq"],
+            sent={"subject": row["subject"]},
+            attempts=row["attempts"] + 1,
+        )
+        letters.write(connection, [letter])
+
+
+def _outcomes(made: Mapping[int, list[Entry]], new: set[str]) -> dict[int, tuple[Outcome, UUID | None]]:
+    """A notification ends APPLIED when it led to an event, DUPLICATE when what it led to was known."""
+    return {
+        seq: (Outcome.APPLIED if any(entry.event.id in new for entry in some) else Outcome.DUPLICATE, None)
+        for seq, some in made.items()
+    }

@@ -1,0 +1,351 @@
+"""Three-way merge: what one system changed, against what all agreed on, field by field.
+
+For each field that a system says, `base` is what that system held when we last knew, `ours` the entity's value and
+`theirs` the incoming one:
+
+    theirs == base          nothing happened there                      -> skip
+    theirs == ours          both came to the same                       -> new base
+    it may not write it     it edited what it does not own              -> keep ours; its record becomes due
+    base == ours            it changed what all agreed on               -> accept
+    otherwise               both changed the field since they agreed    -> the field's policy decides
+
+Pure: values in, values out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from bus.model import DERIVED, Fields, Json, Kind, OrderStatus, PaymentState, PaymentStatus, money
+
+
+class Outcome(StrEnum):
+    """How an event ended."""
+
+    APPLIED = "APPLIED"
+    UNCHANGED = "UNCHANGED"
+    ECHO = "ECHO"
+    STALE = "STALE"
+    OVERRULED = "OVERRULED"
+    DUPLICATE = "DUPLICATE"
+    WAITING = "WAITING"
+    DEAD = "DEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """One system's word counts; nobody else may write the field once it has been said."""
+
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The later modification at its source wins; ties go by `priority`, then to what stands."""
+
+    priority: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """The system that stands first in `order` wins, whatever the time."""
+
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateMachine:
+    """Only named moves are made. `reopen` names systems that may leave a closed state; ties go by `priority`.
+
+    A state without moves is closed. `refund_moves` are open too once the order's money was given back: a paid order
+    never becomes unpaid without a refund.
+    """
+
+    moves: Mapping[str, frozenset[str]]
+    reopen: frozenset[str] = frozenset()
+    priority: tuple[str, ...] = ()
+    refund_moves: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Manual:
+    """A person decides. Neither value is written over the other until `sla` has passed; then `default` decides."""
+
+    sla: timedelta
+    default: Policy
+
+
+Policy = Owner | Newest | Priority | StateMachine | Manual
+Rules = Mapping[str, Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """When and by whom a value was said: the version of one field."""
+
+    at: datetime
+    source: str
+    event: str
+
+
+@dataclass(slots=True)
+class Entity:
+    """The agreed state, as the merge sees and changes it."""
+
+    kind: Kind
+    fields: Fields
+    said: dict[str, Said]
+    frozen: frozenset[str] = frozenset()
+    """Fields with an open conflict: left as they are, and out of deliveries, until a person decides."""
+
+
+@dataclass(slots=True)
+class Record:
+    """One system's record: what it held when we last knew."""
+
+    base: Fields
+    version: int | None = None
+    ours: bool = False
+    """The base came of our own write: the next event that says the same is its echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What one event says of one record."""
+
+    source: str
+    event: str
+    at: datetime
+    fields: Fields
+    version: int | None = None
+    creates: bool = True
+    updates: bool = True
+    """Whether the route lets this system's word create and change (bus.config.Mode)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field's story in one merge, for the history: accepted or overruled, from what to what, by which rule."""
+
+    field: str
+    old: Json
+    new: Json
+    rule: str
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """Two values for one field that a manual policy leaves to a person."""
+
+    field: str
+    ours: Json
+    theirs: Json
+    policy: Manual
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What came of one event."""
+
+    outcome: Outcome
+    changes: tuple[Change, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A policy's answer: take theirs, keep ours, or (None) ask a person."""
+
+    accept: bool | None
+    rule: str
+
+
+def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> Merged:
+    """Merge one event into `entity` and `record`, which are changed in place.
+
+    An event whose source version is behind the record's is STALE and changes nothing.
+    """
+    if record.version is not None and incoming.version is not None and incoming.version < record.version:
+        return Merged(Outcome.STALE)
+    changes: list[Change] = []
+    disputes: list[Dispute] = []
+    for name, theirs in sorted(incoming.fields.items()):
+        if name in DERIVED[entity.kind]:
+            continue
+        ours, first_word = entity.fields.get(name), name not in record.base
+        base = record.base.get(name)
+        record.base[name] = theirs
+        if not first_word and theirs == base:
+            continue
+        if theirs == ours or (first_word and theirs is None):
+            continue
+        verdict = _verdict(entity, name, ours, theirs, incoming, rules[name], base == ours and not first_word)
+        if verdict.accept is None:
+            disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
+            continue
+        if verdict.accept:
+            entity.fields[name] = theirs
+            entity.said[name] = Said(incoming.at, incoming.source, incoming.event)
+        changes.append(Change(name, ours, theirs, verdict.rule, verdict.accept))
+    if incoming.version is not None:
+        record.version = max(incoming.version, record.version or 0)
+    outcome = _outcome(changes, disputes, echo=record.ours)
+    if outcome is not Outcome.ECHO:
+        record.ours = False
+    return Merged(outcome, tuple(changes), tuple(disputes))
+
+
+def _outcome(changes: list[Change], disputes: list[Dispute], *, echo: bool) -> Outcome:
+    if disputes or any(change.accepted for change in changes):
+        return Outcome.APPLIED
+    if changes:
+        return Outcome.OVERRULED
+    return Outcome.ECHO if echo else Outcome.UNCHANGED
+
+
+def _manual(policy: Policy) -> Manual:
+    return policy if isinstance(policy, Manual) else Manual(timedelta(0), policy)
+
+
+def _verdict(
+    entity: Entity, name: str, ours: Json, theirs: Json, incoming: Incoming, policy: Policy, alone: bool
+) -> Verdict:
+    """`alone`: only this system changed the field since all agreed."""
+    known = name in entity.said
+    if not (incoming.updates if known else incoming.creates):
+        return Verdict(accept=False, rule="route: this direction is switched off")
+    if name in entity.frozen:
+        return Verdict(accept=None, rule="manual")
+    if not known:
+        return Verdict(accept=True, rule="first word")
+    refunded = entity.fields.get("payment_status") == PaymentStatus.REFUNDED
+    return decide(
+        policy, ours, theirs, entity.said[name], Said(incoming.at, incoming.source, incoming.event), alone, refunded
+    )
+
+
+def decide(  # noqa: PLR0913 - the seven facts a policy may look at
+    policy: Policy, ours: Json, theirs: Json, our_word: Said, their_word: Said, alone: bool, refunded: bool = False
+) -> Verdict:
+    """Apply one policy to one field."""
+    match policy:
+        case Owner(system):
+            return Verdict(accept=their_word.source == system, rule=f"owner {system}")
+        case StateMachine():
+            return _move(policy, str(ours), str(theirs), our_word, their_word, alone, refunded)
+        case _ if alone:
+            return Verdict(accept=True, rule="changed there only")
+        case Newest(priority):
+            if their_word.at != our_word.at:
+                return Verdict(accept=their_word.at > our_word.at, rule="newest")
+            return Verdict(accept=_before(their_word, our_word, priority), rule="newest: same time, by priority")
+        case Priority(order):
+            return Verdict(accept=_before(their_word, our_word, order), rule=f"priority {' > '.join(order)}")
+        case Manual():
+            return Verdict(accept=None, rule="manual")
+
+
+def _before(their_word: Said, our_word: Said, order: tuple[str, ...]) -> bool:
+    """The same system's later word replaces its own; otherwise the one that stands earlier in `order`."""
+    if their_word.source == our_word.source:
+        return their_word.at >= our_word.at
+    rank = {system: at for at, system in enumerate(order)}
+    last = len(order)
+    return rank.get(their_word.source, last) < rank.get(our_word.source, last)
+
+
+def _move(
+    machine: StateMachine, ours: str, theirs: str, our_word: Said, their_word: Said, alone: bool, refunded: bool
+) -> Verdict:
+    forth = _allowed(machine, ours, theirs, their_word.source, refunded)
+    if alone:
+        return Verdict(accept=forth, rule=f"state machine: {ours} to {theirs}" + ("" if forth else " is not allowed"))
+    back = _allowed(machine, theirs, ours, our_word.source, refunded)
+    if forth != back:
+        return Verdict(accept=forth, rule=f"state machine: both changed, {theirs if forth else ours} is further")
+    first = _before(their_word, our_word, machine.priority)
+    return Verdict(accept=first and forth, rule="state machine: both changed, by priority")
+
+
+def _allowed(machine: StateMachine, old: str, new: str, system: str, refunded: bool) -> bool:
+    moves = machine.moves.get(old, frozenset())
+    if refunded:
+        moves |= machine.refund_moves.get(old, frozenset())
+    return new in moves or (not moves and system in machine.reopen)
+
+
+def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: datetime) -> list[Change]:
+    """Derive an order's paid total and payment status from its payments; paid in full moves a young order to paid.
+
+    Level-triggered: the same payments always give the same answer, whenever it is asked.
+    """
+    paid, returned, currency = Decimal(0), False, None
+    for payment in payments:
+        amount = payment.get("amount")
+        if payment.get("status") == PaymentState.PAID and amount:
+            paid, currency = paid + money(amount), amount["currency"]
+        returned |= payment.get("status") == PaymentState.REFUNDED
+    total = entity.fields.get("total")
+    derived: Fields = {"payment_status": _payment_status(paid, money(total), returned).value}
+    currency = currency or (total or {}).get("currency")
+    if currency:
+        derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
+    changes = [_derive(entity, name, value, "sum of payments", event, at) for name, value in sorted(derived.items())]
+    if derived["payment_status"] == PaymentStatus.PAID and entity.fields.get("status") in _YOUNG:
+        changes.append(_derive(entity, "status", OrderStatus.PAID.value, "paid in full", event, at))
+    return [change for change in changes if change]
+
+
+_YOUNG = (OrderStatus.NEW.value, OrderStatus.ACCEPTED.value)
+
+
+def _payment_status(paid: Decimal, total: Decimal, returned: bool) -> PaymentStatus:
+    if paid > 0:
+        return PaymentStatus.PAID if 0 < total <= paid else PaymentStatus.PARTIAL
+    return PaymentStatus.REFUNDED if returned else PaymentStatus.UNPAID
+
+
+def _derive(entity: Entity, name: str, value: Json, rule: str, event: str, at: datetime) -> Change | None:
+    old = entity.fields.get(name)
+    if old == value:
+        return None
+    entity.fields[name] = value
+    entity.said[name] = Said(at, "bus", event)
+    return Change(name, old, value, rule, accepted=True)
+
+
+def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
+    """Fold one entity into another that turned out to be the same; the policies decide where both spoke.
+
+    No base is shared, so every difference counts as changed on both sides. A manual policy keeps the kept value.
+    """
+    changes = []
+    for name, theirs in sorted(lost.fields.items()):
+        ours, word = kept.fields.get(name), lost.said.get(name)
+        if name in DERIVED[kept.kind] or word is None or theirs == ours:
+            continue
+        if name in kept.said and ours is not None:
+            verdict = decide(rules[name], ours, theirs, kept.said[name], word, alone=False)
+        else:
+            verdict = Verdict(accept=theirs is not None, rule="first word")
+        if verdict.accept:
+            kept.fields[name], kept.said[name] = theirs, word
+        changes.append(Change(name, ours, theirs, f"one entity: {verdict.rule}", bool(verdict.accept)))
+    return changes
+
+
+def due(entity: Entity, base: Fields, carried: frozenset[str]) -> Fields:
+    """What a record should say and does not: the difference that a delivery writes; empty when nothing is due.
+
+    A frozen field is left out; "never said" and "empty" are the same to a record that has neither.
+    """
+    return {
+        name: entity.fields[name]
+        for name in sorted(carried - entity.frozen)
+        if name in entity.fields and entity.fields[name] != base.get(name)
+    }

@@ -1,0 +1,251 @@
+"""Canonical models: what an order, a payment and a counterparty are to every system; parsed at the edge, flat inside.
+
+Models are partial: a field that was not set was not said, a field set to None was cleared. Inside the bus a record is
+`Fields`, a flat mapping of dotted names to JSON values ("customer.phone": "+79991234567"), which is what merges, bases
+and history work on. Lists and money are one value each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+Json = Any
+Fields = dict[str, Json]
+Kind = Literal["order", "payment", "counterparty"]
+
+_CENT = Decimal("0.01")
+
+
+def _cents(value: Decimal) -> Decimal:
+    return value.quantize(_CENT, rounding=ROUND_HALF_UP)
+
+
+def _plain(value: Decimal) -> str:
+    """Decimals as text without exponent and without trailing zeros: 1.500 and 1.5 are one quantity."""
+    text = format(value.normalize(), "f")
+    return "0" if text in ("-0", "") else text
+
+
+Amount = Annotated[
+    Decimal, Field(max_digits=18, allow_inf_nan=False), AfterValidator(_cents), PlainSerializer(lambda v: f"{v:.2f}")
+]
+Quantity = Annotated[Decimal, Field(max_digits=18, allow_inf_nan=False), PlainSerializer(_plain)]
+Text = Annotated[str, Field(max_length=4000)]
+ShortText = Annotated[str, Field(max_length=255)]
+
+
+class OrderStatus(StrEnum):
+    """The canonical life of an order; a portal's stages and a shop's statuses map onto it many to one."""
+
+    NEW = "new"
+    ACCEPTED = "accepted"
+    PAID = "paid"
+    SHIPPED = "shipped"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+class PaymentState(StrEnum):
+    """A single payment: expected, received, or given back."""
+
+    PENDING = "pending"
+    PAID = "paid"
+    REFUNDED = "refunded"
+
+
+class PaymentStatus(StrEnum):
+    """An order's payment status, derived from its payments."""
+
+    UNPAID = "unpaid"
+    PARTIAL = "partial"
+    PAID = "paid"
+    REFUNDED = "refunded"
+
+
+class Model(BaseModel):
+    """A frozen value that refuses unknown keys, so that a producer's typo is told and not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Money(Model):
+    """An amount with two decimals, rounded half up, in an ISO 4217 currency."""
+
+    amount: Amount
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
+class Ref(Model):
+    """A pointer to an order: a record of a system, or an order number (in the numbering of `system`)."""
+
+    system: ShortText | None = None
+    type: ShortText = "order"
+    id: ShortText | None = None
+    number: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _points_somewhere(self) -> Ref:
+        if (self.id is None) == (self.number is None):
+            raise ValueError("give either system and id, or number")
+        if self.id is not None and self.system is None:
+            raise ValueError("an id needs the system it belongs to")
+        return self
+
+
+class Line(Model):
+    """One line of an order; `product` is the shop's product id or SKU where it has one."""
+
+    product: ShortText | None = None
+    name: ShortText
+    quantity: Quantity
+    price: Amount
+
+
+class Customer(Model):
+    """Who bought: the contact on the order, not the legal counterparty. Phones are E.164 where they parse."""
+
+    name: ShortText | None = None
+    phone: ShortText | None = None
+    email: ShortText | None = None
+
+
+class Delivery(Model):
+    """How the order reaches the customer."""
+
+    method: ShortText | None = None
+    address: Text | None = None
+
+
+class Order(Model):
+    """The order in the shop, the deal in the CRM, the customer order in 1C."""
+
+    number: ShortText | None = None
+    status: OrderStatus | None = None
+    total: Money | None = None
+    lines: list[Line] | None = None
+    customer: Customer | None = None
+    delivery: Delivery | None = None
+    comment: Text | None = None
+    records: list[Ref] | None = Field(default=None, description="other systems' records of this very order")
+
+
+class Payment(Model):
+    """Money received (or expected, or given back) for one order. Amounts are positive; a refund is a state."""
+
+    order: Ref | None = None
+    amount: Money | None = None
+    method: ShortText | None = None
+    status: PaymentState | None = None
+    paid_at: AwareDatetime | None = None
+    external_number: ShortText | None = None
+    records: list[Ref] | None = Field(default=None, description="other systems' records of this very payment")
+
+
+class BankAccount(Model):
+    """Bank details of a counterparty."""
+
+    account: ShortText
+    bic: ShortText | None = None
+    bank: ShortText | None = None
+
+
+class Counterparty(Model):
+    """A legal entity, sole trader or person with its requisites and contacts."""
+
+    name: ShortText | None = None
+    legal_name: Text | None = None
+    inn: ShortText | None = None
+    kpp: ShortText | None = None
+    ogrn: ShortText | None = None
+    legal_address: Text | None = None
+    phones: list[ShortText] | None = None
+    emails: list[ShortText] | None = None
+    accounts: list[BankAccount] | None = None
+    records: list[Ref] | None = None
+
+
+MODELS: dict[Kind, type[Model]] = {"order": Order, "payment": Payment, "counterparty": Counterparty}
+
+#: Said in an event, but identity rather than state: never merged, never delivered as a field.
+REFERENCES: dict[Kind, frozenset[str]] = {
+    "order": frozenset({"records"}),
+    "payment": frozenset({"order", "records"}),
+    "counterparty": frozenset({"records"}),
+}
+
+#: Computed from the entity's payments after every merge; shown to systems, never accepted from them.
+DERIVED: dict[Kind, frozenset[str]] = {
+    "order": frozenset({"paid_total", "payment_status"}),
+    "payment": frozenset(),
+    "counterparty": frozenset(),
+}
+
+_NESTED = ("customer", "delivery")
+
+
+def flatten(kind: Kind, data: Mapping[str, Json]) -> Fields:
+    """Validate canonical `data` of `kind` and flatten it to dotted fields; references are left out.
+
+    Raises pydantic.ValidationError for an unknown key or a bad value.
+    """
+    return flat(kind, MODELS[kind].model_validate(data))
+
+
+def flat(kind: Kind, model: Model) -> Fields:
+    """Fields of a validated model; a nested object given as null clears each of its fields."""
+    said = model.model_dump(mode="json", exclude_unset=True)
+    fields: Fields = {}
+    for name, value in said.items():
+        if name in REFERENCES[kind]:
+            continue
+        if name in _NESTED:
+            inner = value if value is not None else dict.fromkeys(_nested_fields(name))
+            fields |= {f"{name}.{key}": item for key, item in inner.items()}
+        else:
+            fields[name] = value
+    return fields
+
+
+def _nested_fields(name: str) -> list[str]:
+    models: dict[str, type[Model]] = {"customer": Customer, "delivery": Delivery}
+    return list(models[name].model_fields)
+
+
+def field_names(kind: Kind) -> frozenset[str]:
+    """Every canonical field of `kind`, dotted, derived ones included."""
+    names: set[str] = set(DERIVED[kind])
+    for name in MODELS[kind].model_fields:
+        if name in REFERENCES[kind]:
+            continue
+        names |= {f"{name}.{key}" for key in _nested_fields(name)} if name in _NESTED else {name}
+    return frozenset(names)
+
+
+def nest(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """The opposite of `flatten`: dotted fields back to the nested form that events carry."""
+    data: dict[str, Json] = {}
+    for name, value in fields.items():
+        head, _, tail = name.partition(".")
+        if tail:
+            data.setdefault(head, {})[tail] = value
+        else:
+            data[name] = value
+    return data
+
+
+def money(value: Json) -> Decimal:
+    """The amount of a money field in `Fields`; zero for None."""
+    return Decimal(value["amount"]) if value else Decimal(0)
+
+
+def aware(value: datetime) -> datetime:
+    """Refuse a naive time: every time in the bus has a zone."""
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return value

@@ -1,0 +1,58 @@
+"""Observations: what we saw in a system becomes events; the same state seen twice is the same event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import uuid4
+
+from bus.envelope import Event
+from bus.ledger import entities, journal
+from bus.ledger.database import Connection
+from bus.model import Fields, flatten
+from bus.ports import Entry
+
+
+def removal(system: str, event_type: str, subject: str, at: datetime, reason: str) -> Entry:
+    """The event that a record is gone at its system; `reason` is what told us (a notification's id, a read)."""
+    return Entry(
+        Event(
+            source=system,
+            type=f"{event_type}.deleted",
+            subject=subject,
+            time=at,
+            sourceversion=f"{reason}",
+            causationid=reason,
+        )
+    )
+
+
+def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:
+    """Journal what was seen. Returns the events that are new.
+
+    A state that was seen before is known by its id. But a record may come back to an earlier state within the second
+    that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base.
+    """
+    new = journal.record(connection, seen)
+    ids = {event.id for event in new}
+    known = [entry for entry in seen if entry.event.id not in ids and not entry.event.deleted]
+    if not known:
+        return new
+    settled = journal.settled(connection, [entry.event for entry in known])
+    returned = [
+        replace(entry, event=entry.event.model_copy(update={"id": f"{entry.event.id}/{uuid4().hex[:8]}"}))
+        for entry in known
+        if entry.event.id in settled and _differs(connection, entry.event)
+    ]
+    return [*new, *journal.record(connection, returned)]
+
+
+def _differs(connection: Connection, event: Event) -> bool:
+    base = entities.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
+    return base is not None and bool(differences(flatten(event.kind, event.data or {}), base))
+
+
+def differences(fields: Fields, base: Fields) -> list[str]:
+    """Fields that are not what the base says; never said and empty are the same."""
+    return [name for name, value in fields.items() if base.get(name) != value]

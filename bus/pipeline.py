@@ -1,0 +1,372 @@
+"""THE PATH: record, identify, lock, gather, merge, save; one transaction for a batch of events, no I/O but the ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+import structlog
+
+from bus import channels, merge
+from bus.config import Config
+from bus.envelope import Event
+from bus.errors import BusError, Permanent, Transient
+from bus.identify import Identified, identify
+from bus.ledger import conflicts, deliveries, entities, history, journal, letters
+from bus.ledger.conflicts import Question
+from bus.ledger.database import Connection, Ledger, Row
+from bus.ledger.deliveries import Due
+from bus.ledger.entities import Known, LostRace
+from bus.ledger.history import Line
+from bus.ledger.journal import Ending
+from bus.ledger.letters import Letter
+from bus.merge import Incoming, Merged, Outcome, Rules, Said
+from bus.model import Kind, flatten
+from bus.ports import Bells, Entry, Mappings, Notification
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_RACES = 8
+"""How often a batch is made again after losing a race; each time the other side has come further."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction gathers, to be saved together at its end."""
+
+    known: dict[UUID, Known] = field(default_factory=dict)
+    endings: list[Ending] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    letters: dict[int, Letter] = field(default_factory=dict)
+    questions: dict[tuple[UUID, str], Question] = field(default_factory=dict)
+    touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
+    """entity -> (priority, event) of the most urgent event that touched it"""
+
+    def touch(self, entity: UUID, priority: int, seq: int | None) -> None:
+        """An entity or one of its records changed: its deliveries are looked at."""
+        before = self.touched.get(entity)
+        if before is None or priority <= before[0]:
+            self.touched[entity] = (priority, seq)
+
+
+@dataclass(slots=True)
+class Done:
+    """What came of a batch: outcomes, and what to tell others once it is committed."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    woken: list[Event] = field(default_factory=list)
+    lanes: set[tuple[str, bool]] = field(default_factory=set)
+
+
+class Pipeline:
+    """Takes batches of events through the path. Safe to run anywhere at once: entity rows are the locks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        mappings: Mappings,
+        rules: Callable[[Kind], Rules],
+        bells: Bells,
+    ) -> None:
+        self._ledger, self._config, self._mappings, self._rules, self._bells = ledger, config, mappings, rules, bells
+
+    def process(self, events: Sequence[Event]) -> Counter[Outcome]:
+        """Bring events to their outcomes. Repeating it changes nothing.
+
+        Raises Transient when the ledger cannot be reached; the events stay pending, the sweep brings them again.
+        """
+        if not events:
+            return Counter()
+        try:
+            done = self._raced(events)
+        except psycopg.DataError as error:
+            return self._one_by_one(events, error)
+        self._tell(done)
+        return done.outcomes
+
+    def _raced(self, events: Sequence[Event]) -> Done:
+        for _ in range(_RACES):
+            try:
+                with self._ledger.transaction() as connection:
+                    return self._path(connection, events)
+            except (LostRace, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
+                continue
+        raise Transient("the same entities are changed by too many at once", cause="lost races")
+
+    def _path(self, connection: Connection, events: Sequence[Event]) -> Done:
+        journal.record(connection, [Entry(event) for event in events])
+        pending = journal.find_pending(connection, events)
+        who = identify(connection, pending, self._config)
+        batch = Batch(entities.lock(connection, self._everyone(who)))
+        self._unite(connection, who, batch)
+        gathered = self._gather(connection, who, batch, pending)
+        for row in gathered:
+            self._merge(row, who, batch)
+        self._settle(connection, batch)
+        return self._save(connection, who, batch, gathered)
+
+    @staticmethod
+    def _everyone(who: Identified) -> set[UUID]:
+        return {*who.entity.values(), *who.parent.values(), *(entity for group in who.unite for entity in group)}
+
+    def _unite(self, connection: Connection, who: Identified, batch: Batch) -> None:
+        """Entities that turned out to be one become one, before anything is merged into them."""
+        for group in who.unite:
+            kept = batch.known[entities.eldest(connection, group)]
+            for lost_id in sorted(group - {kept.id}):
+                lost = batch.known.pop(lost_id)
+                changes = merge.unite(kept.view, lost.view, self._rules(kept.view.kind))
+                batch.lines.append(Line(kept.id, "bus", "united", old=str(lost.id), rule="one entity by its keys"))
+                batch.lines += [_line(kept.id, "bus", change, None, None) for change in changes]
+                entities.move(connection, lost.id, kept.id)
+                who.entity.update({seq: kept.id for seq, entity in who.entity.items() if entity == lost.id})
+                who.parent.update({seq: kept.id for seq, entity in who.parent.items() if entity == lost.id})
+            fresh = entities.load(connection, [kept.id])[kept.id]
+            kept.records, kept.dirty = fresh.records, True
+            kept.view.frozen = fresh.view.frozen
+            batch.touch(kept.id, channels.NORMAL, None)
+
+    def _gather(self, connection: Connection, who: Identified, batch: Batch, pending: list[Row]) -> list[Row]:
+        """All pending events of the locked entities, in order: what came while we waited for the lock is in it."""
+        journal.assign(connection, who.entity)
+        seqs = [row["seq"] for row in pending]
+        rows = journal.pending_of(connection, set(who.entity.values()), seqs)
+        for row in rows:
+            if row["seq"] not in who.entity and row["entity_id"] in batch.known:
+                who.entity[row["seq"]] = row["entity_id"]
+        late = {
+            parent
+            for row in rows
+            if (known := batch.known.get(who.entity.get(row["seq"], UUID(int=0)))) and (parent := known.parent_id)
+        } - set(batch.known)
+        if late:  # a payment known before: its order comes under the lock too; ids ascend per statement, retries do the rest
+            batch.known |= entities.lock(connection, late)
+        return rows
+
+    def _merge(self, row: Row, who: Identified, batch: Batch) -> None:
+        """One event. A poisonous one is set aside and the others go on."""
+        seq = row["seq"]
+        if seq in who.waits_for:
+            return
+        known = batch.known.get(who.entity.get(seq, UUID(int=0)))
+        if seq in who.unwanted or (known is None and seq not in who.refused):
+            batch.endings.append(Ending(seq, Outcome.OVERRULED, None, who.unwanted.get(seq, "no entity")))
+            return
+        try:
+            if seq in who.refused:
+                raise who.refused[seq]
+            if known is not None:
+                self._merge_into(known, row, who.parent.get(seq), batch)
+        except (BusError, ValueError) as error:
+            self._set_aside(row, error, known.id if known else None, batch)
+
+    def _merge_into(self, known: Known, row: Row, parent: UUID | None, batch: Batch) -> None:
+        event = journal.event_of(row)
+        fields = {} if event.deleted else flatten(known.view.kind, event.data or {})
+        if parent and known.parent_id and parent != known.parent_id:
+            raise Permanent("the payment names another order than before", cause="payment moved to another order")
+        if parent and not known.parent_id:
+            known.parent_id, known.dirty = parent, True
+        if event.source == "bus":
+            merged = _decided(known, event, fields)
+        elif event.deleted:
+            merged = _deleted(known, event)
+        else:
+            linked = known.record(event.source, event.record_type, event.external_id)
+            linked.dirty, linked.state = True, "linked"
+            route = self._config.route(event.source, known.view.kind).inward
+            incoming = Incoming(
+                event.source, event.id, event.time, fields, row["version"], route.creates, route.updates
+            )
+            merged = merge.merge(known.view, linked.view, incoming, self._rules(known.view.kind))
+        self._note(known, row, event, merged, batch)
+
+    def _note(self, known: Known, row: Row, event: Event, merged: Merged, batch: Batch) -> None:
+        """What one merge came to: outcome, history, conflicts, what is held."""
+        actor = event.actor or event.source
+        known.dirty |= any(change.accepted for change in merged.changes)
+        batch.lines += [_line(known.id, actor, change, row["seq"], event.source) for change in merged.changes]
+        for dispute in merged.disputes:
+            question = _question(known, dispute, event)
+            batch.questions[known.id, dispute.field] = question
+            known.view.frozen |= {dispute.field}
+            batch.lines.append(
+                Line(known.id, actor, "conflict", row["seq"], event.source, dispute.field, dispute.ours, dispute.theirs)
+            )
+        if row["held"]:
+            self._set_aside(row, _held(row["held"]), known.id, batch)
+        else:
+            batch.endings.append(Ending(row["seq"], merged.outcome, known.id))
+        if merged.outcome is not Outcome.STALE:
+            batch.touch(known.id, row["priority"], row["seq"])
+            if known.parent_id:
+                batch.touch(known.parent_id, channels.URGENT if known.dirty else row["priority"], row["seq"])
+
+    @staticmethod
+    def _set_aside(row: Row, error: Exception, entity: UUID | None, batch: Batch) -> None:
+        cause = error.cause if isinstance(error, BusError) else type(error).__name__
+        reason = str(error) if isinstance(error, BusError) else f"cannot be read: {type(error).__name__}"
+        batch.endings.append(Ending(row["seq"], Outcome.DEAD, entity, reason))
+        batch.letters[row["seq"]] = Letter(
+            row["source"], type(error).__name__, cause, reason, row["seq"], entity, sent={"subject": row["subject"]}
+        )
+
+    def _settle(self, connection: Connection, batch: Batch) -> None:
+        """Derive what follows from payments, for every order that was touched."""
+        orders = [entity for entity in batch.touched if batch.known[entity].view.kind == "order"]
+        if not orders:
+            return
+        families = entities.children(connection, orders)
+        for known in batch.known.values():
+            if known.parent_id in families:
+                families[known.parent_id][known.id] = known.view.fields
+        for entity in orders:
+            known = batch.known[entity]
+            priority, seq = batch.touched[entity]
+            at = max((word.at for word in known.view.said.values()), default=_EPOCH)
+            changes = merge.settle(known.view, families[entity].values(), event=str(seq or ""), at=at)
+            known.dirty |= bool(changes)
+            batch.lines += [_line(entity, "bus", change, seq, None) for change in changes]
+            if any(change.field == "payment_status" and change.old is not None for change in changes):
+                batch.touch(entity, min(priority, channels.URGENT), seq)
+
+    def _save(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> Done:
+        done = Done(Counter(ending.outcome for ending in batch.endings))
+        entities.save(connection, batch.known.values())
+        journal.finish(connection, batch.endings)
+        journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
+        done.outcomes[Outcome.WAITING] += len(who.waits_for)
+        letters.write(connection, list(batch.letters.values()))
+        letters.resolve_events(
+            connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD]
+        )
+        conflicts.ask(connection, list(batch.questions.values()))
+        history.write(connection, batch.lines)
+        done.lanes = self._deliver(connection, batch)
+        done.lanes |= self._ask_for(connection, who)
+        done.woken = journal.wake(connection, who.learnt)
+        _closing_lines(gathered, batch)
+        return done
+
+    def _deliver(self, connection: Connection, batch: Batch) -> set[tuple[str, bool]]:
+        """Every system whose record now differs gets a due delivery; one whose record does not differ any more, none."""
+        due: list[Due] = []
+        settled: list[tuple[UUID, str]] = []
+        for entity, (priority, seq) in batch.touched.items():
+            known = batch.known[entity]
+            for system in self._config.systems:
+                if self.differs(known, system):
+                    due.append(Due(entity, system, priority, seq))
+                else:
+                    settled.append((entity, system))
+        deliveries.mark(connection, due)
+        deliveries.settle(connection, settled)
+        return {(item.system, item.priority <= channels.URGENT) for item in due}
+
+    def differs(self, known: Known, system: str) -> bool:
+        """Does this entity's record in `system` need a write, as far as the switches let us?"""
+        settings = self._config.systems[system]
+        mode = self._config.route(system, known.view.kind).outward
+        record_type = self._mappings.record_types(settings.kind).get(known.view.kind)
+        if record_type is None:
+            return False
+        linked = known.primary(system)
+        if linked is None or linked.state == "creating":
+            return mode.creates and bool(known.view.fields) and not known.deleted_in(system)
+        translator = self._mappings.translator(settings.kind, record_type)
+        carried = translator.writes(self._mappings.tables(system, settings.kind))
+        return mode.updates and bool(merge.due(known.view, linked.view.base, carried))
+
+    def _ask_for(self, connection: Connection, who: Identified) -> set[tuple[str, bool]]:
+        """What is waited for is fetched at once, where its system can be asked, instead of hoped for."""
+        wanted = []
+        for key in set(who.waits_for.values()):
+            system, record_type, external_id = key.split("/", 2)
+            if system in self._config.systems and self._config.systems[system].url:
+                wanted.append(Notification(system, record_type, external_id, priority=channels.URGENT))
+        journal.notify(connection, wanted)
+        return {(item.system, True) for item in wanted}
+
+    def _tell(self, done: Done) -> None:
+        self._bells.publish(done.woken)
+        for system, urgent in sorted(done.lanes):
+            self._bells.ring(system, urgent=urgent)
+
+    def _one_by_one(self, events: Sequence[Event], error: psycopg.DataError) -> Counter[Outcome]:
+        """The database refused something in the batch: find out which event it is and set that one aside."""
+        if len(events) > 1:
+            return sum((self.process([event]) for event in events), Counter())
+        with self._ledger.transaction() as connection:
+            batch = Batch()
+            for row in journal.find_pending(connection, events):
+                self._set_aside(row, error, None, batch)
+            journal.finish(connection, batch.endings)
+            letters.write(connection, list(batch.letters.values()))
+        return Counter({Outcome.DEAD: len(batch.endings)})
+
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def _decided(known: Known, event: Event, fields: dict[str, object]) -> Merged:
+    """A person's (or a deadline's) decision: an event like any other, but it is not weighed against anything."""
+    changes = []
+    for name, value in fields.items():
+        changes.append(merge.Change(name, known.view.fields.get(name), value, f"decided by {event.actor}", True))
+        known.view.fields[name] = value
+        known.view.said[name] = Said(event.time, "bus", event.id)
+        known.view.frozen -= {name}
+    return Merged(Outcome.APPLIED, tuple(changes))
+
+
+def _deleted(known: Known, event: Event) -> Merged:
+    """A record was deleted at its system: noted, not followed; it is neither made again there nor deleted elsewhere."""
+    linked = known.record(event.source, event.record_type, event.external_id)
+    if linked.state == "deleted":
+        return Merged(Outcome.UNCHANGED)
+    linked.state, linked.dirty = "deleted", True
+    change = merge.Change("record", event.subject, None, "deleted there; not made again", accepted=False)
+    return Merged(Outcome.APPLIED, (change,))
+
+
+def _line(entity: UUID, actor: str, change: merge.Change, seq: int | None, system: str | None) -> Line:
+    what = "changed" if change.accepted else "overruled"
+    return Line(entity, actor, what, seq, system, change.field, change.old, change.new, change.rule)
+
+
+def _question(known: Known, dispute: merge.Dispute, event: Event) -> Question:
+    said = known.view.said.get(dispute.field)
+    options = {event.source: {"value": dispute.theirs, "at": event.time.isoformat(), "event": event.id}}
+    if said:
+        options[said.source] = {"value": dispute.ours, "at": said.at.isoformat(), "event": said.event}
+    deadline = event.time + dispute.policy.sla
+    return Question(known.id, dispute.field, options, type(dispute.policy.default).__name__, deadline)
+
+
+def _held(held: list[dict[str, str]]) -> BusError:
+    first = held[0]
+    named = "; ".join(item["message"] for item in held)
+    return Permanent(named, cause=f"{first['table']} {first['code']!r}")
+
+
+def _closing_lines(gathered: list[Row], batch: Batch) -> None:
+    """One closing line per event, level by meaning."""
+    ended = {ending.seq: ending for ending in batch.endings}
+    for row in gathered:
+        if ending := ended.get(row["seq"]):
+            say = log.warning if ending.outcome is Outcome.DEAD else log.info
+            say(
+                "event.ended",
+                event_id=row["id"],
+                source=row["source"],
+                subject=row["subject"],
+                type=row["type"],
+                outcome=ending.outcome.value,
+                entity=str(ending.entity_id),
+                **({"reason": ending.error} if ending.error else {}),
+            )

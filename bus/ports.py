@@ -1,0 +1,263 @@
+"""Ports: what the middle asks of adapters, translators and the broker; they are handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from bus.envelope import Event
+from bus.errors import BusError
+from bus.model import Fields, Json, Kind
+
+Raw = dict[str, Json]
+"""A record as its own system writes it, untouched, as the adapter read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One field of a record that could not be translated: held for a person, named, never defaulted."""
+
+    field: str
+    table: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """What a translator makes of one raw record.
+
+    `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer where it has one;
+    `modified_at` is the record's own modification time; `held` names codes without a mapping.
+    """
+
+    data: Json
+    version: str
+    modified_at: datetime
+    actor: str | None = None
+    held: tuple[Held, ...] = ()
+
+
+class Tables(Protocol):
+    """The code tables of one system (mappings/tables.yaml, with that system's overrides)."""
+
+    def canonical(self, table: str, code: str, *, field: str) -> str:
+        """Canonical value of a system's code; UnknownCode if there is none."""
+        ...
+
+    def codes(self, table: str, value: str, *, field: str) -> list[str]:
+        """Codes that mean a canonical value, the preferred first; UnknownCode if there is none."""
+        ...
+
+    def name(self, table: str, key: str) -> str | None:
+        """A portal's own name for something of ours: a UF_ field, a property code; None where it is not kept there."""
+        ...
+
+
+class Translator(Protocol):
+    """Two pure functions between a system's record and the canonical fields; a module of mappings/ is one."""
+
+    KIND: Kind
+    EVENT: str
+
+    def carries(self, tables: Tables) -> frozenset[str]:
+        """Canonical fields this record can hold at this system: what it is read and compared by."""
+        ...
+
+    def writes(self, tables: Tables) -> frozenset[str]:
+        """Those of them that an existing record can be told; the others are computed there, or set once."""
+        ...
+
+    def to_canonical(self, raw: Raw, tables: Tables) -> Translation:
+        """Canonical data of a raw record; an unknown code is left out of `data` and named in `held`."""
+        ...
+
+    def from_canonical(self, fields: Fields, present: Raw | None, tables: Tables) -> Raw:
+        """The native change that makes `present` (None: a record to create) say `fields`.
+
+        Raises UnknownCode when a value has no code here.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A raw record and where it comes from: "deal" 759."""
+
+    type: str
+    id: str
+    raw: Raw
+
+
+class Mappings(Protocol):
+    """The registry of mappings/: which translator for which record of which kind of system."""
+
+    def translator(self, system_kind: str, record_type: str) -> Translator:
+        """The translator of one record type. Raises ConfigError when there is none."""
+        ...
+
+    def record_types(self, system_kind: str) -> Mapping[Kind, str]:
+        """Which record type holds which kind of entity in such systems ({"order": "deal"})."""
+        ...
+
+    def tables(self, system: str, system_kind: str) -> Tables:
+        """Code tables of one system."""
+        ...
+
+    def parts(self, system_kind: str, record: RawRecord) -> list[RawRecord]:
+        """The records one raw record brings along: a shop order holds its payments."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write to one record: `id` None creates it under `origin`, our own key there (the entity's id)."""
+
+    record_type: str
+    origin: str
+    id: str | None
+    change: Raw
+    parent: str | None = None
+    """External id of the record this one belongs to (a payment's order), in the same system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A write that took effect: the record as the system holds it now, and the call that carried it.
+
+    `before` is the record as it stood in the very same request, where the system can tell that cheaply: a person's edit
+    between our read and our write shows there and nowhere else.
+    """
+
+    id: str
+    raw: Raw
+    call: str
+    before: Raw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A write that did not (or not surely) take effect: one of bus.errors says what happens next."""
+
+    error: BusError
+    call: str
+    sent: Raw = field(default_factory=dict)
+    answered: Raw = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `bus check`: what was looked at, whether it is well, and what to do when it is not."""
+
+    what: str
+    ok: bool
+    say: str
+
+
+class Adapter(Protocol):
+    """One system's API: transport, auth, paging, limits and errors; knows no canonical field.
+
+    Every method may raise Transient, NotReady, SystemStopped, Permanent or UnknownOutcome for the call as a whole.
+    """
+
+    system: str
+    kind: str
+    batch: int
+    """How many records one `fetch` or `write` should be given at most."""
+
+    def fetch(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Present records by external id; one that does not exist (any more) is absent from the answer."""
+        ...
+
+    def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
+        """Records created under our own keys, by that key: the probe before a create is repeated."""
+        ...
+
+    def write(self, writes: Sequence[Write]) -> list[Written | Failed]:
+        """Carry out writes; one answer each, in their order. Never repeats a create by itself."""
+        ...
+
+    def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+        """Pages of records modified at or after `since`, oldest first."""
+        ...
+
+    def check(self) -> Iterable[Finding]:
+        """Try the system: reachable, allowed, and which codes it has that matter to us."""
+        ...
+
+    def codes(self, table: str) -> Mapping[str, str]:
+        """The live codes of a directory with their names ({"NEW": "Новая"}), for `bus mappings check --live`."""
+        ...
+
+
+class Throttle(Protocol):
+    """The request budget of one system: asked before each request, told what came of it."""
+
+    def acquire(self, *, urgent: bool) -> None:
+        """Take one request from the budget, waiting a moment if need be. Raises NotReady when it is spent."""
+        ...
+
+    def refused(self) -> None:
+        """The system said "too many requests"."""
+        ...
+
+    def park(self, method: str, until: datetime) -> None:
+        """A method's operating time is used up until then."""
+        ...
+
+    def parked(self, method: str) -> datetime | None:
+        """When a parked method may be called again; None when it may be now."""
+        ...
+
+
+class Bells(Protocol):
+    """The transport, as the middle uses it: a bell may be lost, doubled or late; nothing depends on it."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Put committed events on their channels, in messages of up to 100."""
+        ...
+
+    def ring(self, system: str, *, urgent: bool) -> None:
+        """Wake the lane of one system; `urgent` is the payments lane."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event as it enters the journal: with the raw record it was made of and what of it is held."""
+
+    event: Event
+    raw: Raw | None = None
+    held: tuple[Held, ...] = ()
+    priority: int | None = None
+    """bus.channels: by default payments are urgent and the rest is normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """Record X changed, without saying how: the lane of its system fetches it."""
+
+    system: str
+    record_type: str
+    external_id: str
+    deleted: bool = False
+    priority: int | None = None
+    correlationid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a committed acceptance came to: how many were new and how many the journal already had."""
+
+    new: int
+    known: int
+
+
+class Door(Protocol):
+    """The one way into the bus: journal, commit, then ring. Returns only after the commit."""
+
+    def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
+        """Journal all of it in one transaction, or nothing. Raises Transient when the ledger cannot be reached."""
+        ...

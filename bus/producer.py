@@ -1,0 +1,20 @@
+"""The default producer of a process: a publisher made from the environment when the first event is published."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from bus import config
+from bus.app import create_app
+from bus.bells import CeleryBells
+from bus.config import Settings
+from bus.ledger.database import Ledger
+from bus.publisher import Publisher
+
+
+@cache
+def default() -> Publisher:
+    """The publisher of BUS_DATABASE_URL and BUS_BROKER_URL, one per process. Raises ConfigError."""
+    settings = Settings()
+    systems = config.load(settings.config).systems
+    return Publisher(Ledger(settings.database(), size=2), CeleryBells(create_app(settings.broker(), systems)))

@@ -1,0 +1,220 @@
+"""Reconcile: ask each system what changed, find what no webhook told us, and heal it through the same pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from bus.config import Config
+from bus.envelope import Event
+from bus.errors import BusError
+from bus.ledger import entities, journal
+from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
+from bus.model import flatten, money
+from bus.observe import differences, take_in
+from bus.pipeline import Pipeline
+from bus.ports import Adapter, Entry, Mappings, RawRecord
+from bus.translate import entries
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_LOCK = 0x1B06
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Report:
+    """What one run found in one system: how many records were read, their sums and statuses, and what drifted why."""
+
+    system: str
+    records: int = 0
+    sum: Decimal = Decimal(0)
+    statuses: Counter[str] = field(default_factory=Counter)
+    missed: int = 0
+    healed: int = 0
+    waiting: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A difference that reconciliation found and no event explained."""
+
+    system: str
+    subject: str
+    field: str
+    cause: str
+    healing: str
+    entity_id: UUID | None = None
+
+
+class Reconcile:
+    """Polls systems since a cursor, with overlap; compares what they hold with what we last knew."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        config: Config,
+        mappings: Mappings,
+        pipeline: Pipeline,
+        adapters: Mapping[str, Adapter],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._ledger, self._config, self._mappings, self._pipeline = ledger, config, mappings, pipeline
+        self._adapters, self._now = adapters, now
+
+    def run(self, *, full: bool = False) -> dict[str, Any] | None:
+        """One run over all systems. Returns its report; None when another run is under way.
+
+        `full` reads everything from the beginning; otherwise from the cursor less the overlap.
+        """
+        with self._ledger.transaction() as connection:
+            mine = one(connection, "SELECT pg_try_advisory_xact_lock(%s) AS mine", [_LOCK])
+            if not (mine and mine["mine"]):
+                return None
+            run_id = self._begin()
+            reports = [self._system(run_id, name, full=full) for name in self._adapters]
+            summary = {"full": full, "systems": [_plain(report) for report in reports]}
+            run(connection, "UPDATE run SET finished_at = now(), report = %s WHERE id = %s", [Jsonb(summary), run_id])
+        log.info("reconcile.finished", **_totals(reports))
+        return summary
+
+    def _begin(self) -> int:
+        with self._ledger.transaction() as connection:
+            started = rows(connection, "INSERT INTO run (what) VALUES ('reconcile') RETURNING id")
+        return int(started[0]["id"])
+
+    def _system(self, run_id: int, system: str, *, full: bool) -> Report:
+        report = Report(system)
+        adapter = self._adapters[system]
+        kind = self._config.systems[system].kind
+        try:
+            for entity_kind, record_type in self._mappings.record_types(kind).items():
+                if self._config.route(system, entity_kind).inward.value != "off":
+                    self._record_type(run_id, adapter, record_type, report, full=full)
+        except BusError as error:
+            report.error = str(error)
+            log.warning("reconcile.system_failed", system=system, reason=str(error))
+        return report
+
+    def _record_type(self, run_id: int, adapter: Adapter, record_type: str, report: Report, *, full: bool) -> None:
+        """Page by page: each page is journaled and merged before the cursor moves past it."""
+        name = f"reconcile {adapter.system} {record_type}"
+        since = _BEGINNING if full else self._since(name)
+        for page in adapter.changed(record_type, since):
+            seen = self._page(run_id, adapter, page, report)
+            if seen:
+                self._move_cursor(name, max(seen))
+
+    def _since(self, name: str) -> datetime:
+        overlap = timedelta(seconds=self._config.limits.reconcile_overlap_s)
+        with self._ledger.transaction() as connection:
+            row = one(connection, "SELECT position FROM cursor WHERE name = %s", [name])
+        return row["position"] - overlap if row else self._now() - timedelta(days=1) - overlap
+
+    def _move_cursor(self, name: str, position: datetime) -> None:
+        with self._ledger.transaction() as connection:
+            run(
+                connection,
+                """INSERT INTO cursor (name, position) VALUES (%s, %s)
+                   ON CONFLICT (name) DO UPDATE SET position = greatest(cursor.position, excluded.position),
+                     updated_at = now()""",
+                [name, position],
+            )
+
+    def _page(self, run_id: int, adapter: Adapter, page: list[RawRecord], report: Report) -> list[datetime]:
+        kind = self._config.systems[adapter.system].kind
+        seen: list[Entry] = []
+        times = []
+        for record in page:
+            try:
+                made = entries(adapter.system, kind, record, self._mappings)
+            except BusError as error:
+                log.warning("reconcile.unreadable", system=adapter.system, subject=f"{record.type}/{record.id}", reason=str(error))
+                continue
+            times.append(made[0].event.time)
+            seen += made
+            _count(report, made[0].event)
+        with self._ledger.transaction() as connection:
+            drifts = self._drifts(connection, adapter.system, seen)
+            new = take_in(connection, seen)
+        self._pipeline.process(new)
+        self._note(run_id, drifts, {event.subject for event in new}, report)
+        return times
+
+    def _drifts(self, connection: Connection, system: str, seen: list[Entry]) -> list[Drift]:
+        """Records that do not say what we last knew: what they drifted in, and what is known of the cause."""
+        drifts = []
+        for record_type in {entry.event.record_type for entry in seen}:
+            some = [entry.event for entry in seen if entry.event.record_type == record_type]
+            ids = [event.external_id for event in some]
+            bases = entities.bases(connection, system, record_type, ids)
+            moving = journal.moving(connection, system, [event.subject for event in some])
+            for event in some:
+                drifts += _drift(event, bases.get(event.external_id), moving.get(event.subject))
+        return drifts
+
+    def _note(self, run_id: int, drifts: list[Drift], healed: set[str], report: Report) -> None:
+        """Write down what drifted. Found by nobody else and taken in just now: a missed webhook, healed."""
+        found = []
+        for drift in drifts:
+            missed = drift.cause == "missed" and drift.subject in healed
+            healing = "healed" if missed else drift.healing
+            found.append({**asdict(drift), "healing": healing, "run_id": run_id})
+        report.missed += len({drift.subject for drift in drifts if drift.cause == "missed"})
+        report.healed += len({item["subject"] for item in found if item["healing"] == "healed"})
+        report.waiting += len({drift.subject for drift in drifts if drift.cause != "missed"})
+        with self._ledger.transaction() as connection:
+            run(
+                connection,
+                """INSERT INTO drift (run_id, system, subject, entity_id, field, cause, healing)
+                   SELECT run_id, system, subject, entity_id, field, cause, healing FROM jsonb_to_recordset(%s)
+                     AS new(run_id bigint, system text, subject text, entity_id uuid, field text, cause text, healing text)""",
+                [bulk(found)],
+            )
+
+
+def _drift(event: Event, base: dict[str, Any] | None, moving: str | None) -> list[Drift]:
+    cause = moving or "missed"
+    healing = {"missed": "through the pipeline", "dead": "waits for a person"}.get(cause, "on its way")
+    if base is None:
+        return [Drift(event.source, event.subject, "record", cause, healing)]
+    fields = differences(flatten(event.kind, event.data or {}), base)
+    return [Drift(event.source, event.subject, name, cause, healing) for name in fields]
+
+
+def _count(report: Report, event: Event) -> None:
+    fields = flatten(event.kind, event.data or {})
+    report.records += 1
+    report.sum += money(fields.get("total"))
+    report.statuses[str(fields.get("status"))] += 1
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return {**asdict(report), "sum": f"{report.sum:.2f}", "statuses": dict(report.statuses)}
+
+
+def _totals(reports: list[Report]) -> dict[str, int]:
+    return {
+        "records": sum(report.records for report in reports),
+        "missed": sum(report.missed for report in reports),
+        "healed": sum(report.healed for report in reports),
+    }
+
+
+def latest(connection: Connection, limit: int = 20) -> list[Row]:
+    """The last runs with their reports."""
+    return rows(connection, "SELECT * FROM run WHERE what = 'reconcile' ORDER BY id DESC LIMIT %s", [limit])
+
+
+def drifts_of(connection: Connection, run_id: int) -> list[Row]:
+    """What one run found."""
+    return rows(connection, "SELECT * FROM drift WHERE run_id = %s ORDER BY id LIMIT 1000", [run_id])

@@ -1,0 +1,345 @@
+"""Sending: due deliveries of one system: read what is there, compare with what should be, write the difference.
+
+Level-triggered: a repeat writes nothing, ten edits cost one write, and losing our place costs a read. A creation is
+noted before its call and looked for, by our own key, before it is ever repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+
+from bus import merge, retry
+from bus.errors import BusError, Dropped, NotReady, Permanent, UnknownCode
+from bus.ledger import deliveries, entities, history, letters
+from bus.ledger.database import Connection, Row
+from bus.ledger.entities import Known, Linked
+from bus.ledger.history import Line
+from bus.ledger.letters import Letter
+from bus.model import Fields, flatten
+from bus.envelope import version_order
+from bus.observe import differences, removal, take_in
+from bus.parts import Parts
+from bus.ports import Adapter, Entry, Failed, Raw, RawRecord, Tables, Translator, Write, Written
+from bus.redact import redact
+from bus.translate import entries
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_PARENT_MISSING_S = 5.0
+
+@dataclass(slots=True)
+class Job:
+    """One claimed delivery on its way."""
+
+    row: Row
+    known: Known
+    linked: Linked | None
+    present: Raw | None = None
+    there: Fields = field(default_factory=dict)
+    """What the record says now, in canonical fields."""
+    wanted: Fields = field(default_factory=dict)
+    """What it should say and does not."""
+    unmapped: UnknownCode | None = None
+    write: Write | None = None
+
+    @property
+    def external_id(self) -> str | None:
+        """Id of the record at its system; None while it is not known to exist."""
+        return self.linked.external_id if self.linked else None
+
+
+class Sending:
+    """Takes the due deliveries of one system."""
+
+    def __init__(self, system: str, adapter: Adapter, parts: Parts, *, urgent: bool) -> None:
+        self._system, self._adapter, self._parts, self._urgent = system, adapter, parts, urgent
+        self._kind = parts.config.systems[system].kind
+        self._limits = parts.config.limits
+        self._tables: Tables = parts.mappings.tables(system, self._kind)
+
+    def take(self) -> int:
+        """Bring one batch of records to what they should be. How many deliveries were taken."""
+        lease = uuid4()
+        with self._parts.ledger.transaction() as connection:
+            rows = deliveries.claim(
+                connection,
+                self._system,
+                lease,
+                seconds=self._limits.lease_s,
+                limit=self._adapter.batch,
+                urgent=self._urgent,
+            )
+        for record_type, jobs in self._jobs(rows).items():
+            try:
+                self._send(record_type, jobs)
+            except BusError as error:
+                for job in jobs:
+                    self._failed(job, error)  # jobs that were ended before hold no lease any more: nothing happens
+        return len(rows)
+
+    def _jobs(self, rows: list[Row]) -> dict[str, list[Job]]:
+        """Claimed rows as jobs by record type; what is not wanted any more, or loops, is ended here."""
+        with self._parts.ledger.transaction() as connection:
+            known = entities.load(connection, [row["entity_id"] for row in rows])
+        jobs: dict[str, list[Job]] = {}
+        for row in rows:
+            entity = known[row["entity_id"]]
+            job = Job(row, entity, entity.primary(self._system))
+            if not self._parts.pipeline.differs(entity, self._system):
+                self._done(job, wrote=False)
+            elif self._loops(row):
+                self._park(job)
+            else:
+                record_type = self._parts.mappings.record_types(self._kind)[entity.view.kind]
+                jobs.setdefault(record_type, []).append(job)
+        return jobs
+
+    def _loops(self, row: Row) -> bool:
+        window = timedelta(seconds=self._limits.loop_window_s)
+        return bool(row["writes"] >= self._limits.loop_writes and row["writes_since"] > self._parts.now() - window)
+
+    def _send(self, record_type: str, jobs: list[Job]) -> None:
+        translator = self._parts.mappings.translator(self._kind, record_type)
+        self._begin(record_type, [job for job in jobs if job.external_id is None])
+        present = self._read(record_type, jobs)
+        planned = [job for job in present if self._plan(record_type, job, translator)]
+        if not planned:
+            return
+        results = self._adapter.write([job.write for job in planned if job.write])
+        for job, result in zip(planned, results, strict=True):
+            if isinstance(result, Failed):
+                self._failed(job, result.error, result)
+            else:
+                self._written(record_type, job, result, translator)
+
+    def _begin(self, record_type: str, jobs: Iterable[Job]) -> None:
+        """Note creations before their call; one that was begun before is looked for first, by our own key."""
+        begun = []
+        for job in jobs:
+            with self._parts.ledger.transaction() as connection:
+                if not entities.begin_creating(connection, job.known.id, self._system, record_type):
+                    begun.append(job)
+        if not begun:
+            return
+        origins = [str(job.known.id) for job in begun]
+        found = self._adapter.find(record_type, origins)
+        for job in begun:
+            if record := found.get(str(job.known.id)):
+                with self._parts.ledger.transaction() as connection:
+                    self._know(connection, job.known, record_type, record.id)
+        self._reload(begun)
+
+    def _know(self, connection: Connection, known: Known, record_type: str, external_id: str) -> int:
+        """Make a created record known: its key and its row. Returns the row's id."""
+        entities.learn(connection, known.view.kind, {f"{self._system}/{record_type}/{external_id}": known.id})
+        return entities.linked_row(connection, known.id, self._system, record_type, external_id)
+
+    def _reload(self, jobs: Iterable[Job]) -> None:
+        wanted = list(jobs)
+        with self._parts.ledger.transaction() as connection:
+            fresh = entities.load(connection, [job.known.id for job in wanted])
+        for job in wanted:
+            job.known = fresh[job.known.id]
+            job.linked = job.known.primary(self._system)
+
+    def _read(self, record_type: str, jobs: list[Job]) -> list[Job]:
+        """Read the present records; a change nobody told us of becomes an event first, and the merge decides.
+
+        Returns the jobs to go on with: records to create, and those that are there.
+        """
+        ids = [job.external_id for job in jobs if job.external_id]
+        if not ids:
+            return jobs
+        present = self._adapter.fetch(record_type, ids)
+        news: list[Entry] = []
+        for job in jobs:
+            if job.external_id:
+                job.present = present.get(job.external_id)
+                news += self._news(record_type, job)
+        if news:
+            self._observe(news)
+            self._reload(jobs)
+        gone = [job for job in jobs if job.external_id and job.present is None]
+        for job in gone:
+            self._done(job, wrote=False)
+        return [job for job in jobs if job not in gone]
+
+    def _news(self, record_type: str, job: Job) -> list[Entry]:
+        """What reading one record tells us that we did not know."""
+        if job.present is None:
+            event_type = self._parts.mappings.translator(self._kind, record_type).EVENT
+            return [removal(self._system, event_type, f"{record_type}/{job.external_id}", self._parts.now(), str(uuid4()))]
+        seen = self._seen(record_type, job, job.present)
+        job.there = flatten(job.known.view.kind, seen.event.data or {})
+        return [seen] if job.linked and differences(job.there, job.linked.view.base) else []
+
+    def _seen(self, record_type: str, job: Job, raw: Raw) -> Entry:
+        record = RawRecord(record_type, str(job.external_id or raw.get("id", "")), raw)
+        made = entries(self._system, self._kind, record, self._parts.mappings, causationid=str(job.row["lease"]))
+        return made[0]
+
+    def _observe(self, news: list[Entry]) -> None:
+        with self._parts.ledger.transaction() as connection:
+            events = take_in(connection, news)
+        self._parts.pipeline.process(events)
+
+    def _plan(self, record_type: str, job: Job, translator: Translator) -> bool:
+        """Work out the write. A field whose value has no code there is held back; the others still go."""
+        creating = job.present is None
+        carried = translator.carries(self._tables) if creating else translator.writes(self._tables)
+        base = {} if creating or job.linked is None else job.linked.view.base | job.there
+        job.wanted = merge.due(job.known.view, base, carried)
+        try:
+            change = self._change(job, translator)
+            parent = self._parent(job.known)
+        except BusError as error:
+            self._failed(job, error)
+            return False
+        if creating or change:
+            job.write = Write(record_type, str(job.known.id), None if creating else job.external_id, change, parent)
+            return True
+        if job.unmapped:
+            self._failed(job, job.unmapped)
+        else:
+            self._agree(job, base | job.wanted)
+        return False
+
+    def _change(self, job: Job, translator: Translator) -> Raw:
+        while job.wanted:
+            try:
+                return translator.from_canonical(job.wanted | _context(job.known), job.present, self._tables)
+            except UnknownCode as error:
+                if error.field not in job.wanted or job.present is None:
+                    raise
+                job.unmapped = error
+                del job.wanted[error.field]
+        return {}
+
+    def _agree(self, job: Job, base: Fields) -> None:
+        """The record says all this already, in its own words: that is the new base, and nothing is written."""
+        linked = job.linked
+        if linked and linked.id is not None and linked.external_id and linked.view.base != base:
+            with self._parts.ledger.transaction() as connection:
+                entities.set_base(connection, linked.id, base, linked.view.version, linked.external_id)
+        self._done(job, wrote=False)
+
+    def _parent(self, known: Known) -> str | None:
+        """External id, here, of the order a payment belongs to. Raises NotReady while that order is not here yet."""
+        if known.parent_id is None:
+            return None
+        with self._parts.ledger.transaction() as connection:
+            parent = entities.load(connection, [known.parent_id])[known.parent_id].primary(self._system)
+        if parent is None or parent.external_id is None:
+            until = self._parts.now() + timedelta(seconds=_PARENT_MISSING_S)
+            raise NotReady("the payment's order is not in this system yet", until=until, cause="order not there yet")
+        return parent.external_id
+
+    def _written(self, record_type: str, job: Job, result: Written, translator: Translator) -> None:
+        """Commit what a write came to: the new base with the result, in one transaction."""
+        said = flatten(job.known.view.kind, translator.to_canonical(result.raw, self._tables).data)
+        version = version_order(translator.to_canonical(result.raw, self._tables).version)
+        self._tell_of_edit_between(record_type, job, result)
+        kept = {name: said[name] for name in job.wanted if name in said and _kept_old(name, said, job)}
+        error = _dropped(self._system, kept) if kept else job.unmapped
+        base = (job.linked.view.base if job.linked else {}) | job.there | job.wanted | kept
+        with self._parts.ledger.transaction() as connection:
+            row_id = self._know(connection, job.known, record_type, result.id)
+            entities.set_base(connection, row_id, base, version, result.id)
+            history.write(connection, self._lines(job, result, kept))
+            letters.resolve_delivery(connection, job.known.id, self._system)
+            if error:
+                self._bury(connection, job, error, sent=job.write.change if job.write else {}, answered=kept)
+            else:
+                window = self._limits.loop_window_s
+                deliveries.done(connection, job.row, wrote=True, window_s=window)
+        if differences(said, base):
+            self._reload([job])
+            self._observe([self._seen(record_type, job, result.raw)])
+        log.info("delivery.written", system=self._system, entity=str(job.known.id), record=result.id, call=result.call)
+
+    def _tell_of_edit_between(self, record_type: str, job: Job, result: Written) -> None:
+        """A person's edit between our read and our write: the system told us how the record stood just before."""
+        if result.before is None or job.present is None:
+            return
+        seen = self._seen(record_type, job, result.before)
+        if differences(flatten(job.known.view.kind, seen.event.data or {}), job.there):
+            self._observe([seen])
+
+    def _lines(self, job: Job, result: Written, kept: Fields) -> list[Line]:
+        what = "written" if job.present is not None else "created"
+        seq, system = job.row["event_seq"], self._system
+        return [
+            Line(job.known.id, "bus", what, seq, system, name, job.there.get(name), value, call=result.call)
+            for name, value in job.wanted.items()
+            if name not in kept
+        ]
+
+    def _failed(self, job: Job, error: BusError, result: Failed | None = None) -> None:
+        """Give a job back by what its error says: later, or to a person."""
+        decision = retry.decide(error, job.row["attempts"], self._limits, self._parts.now(), self._parts.rng)
+        with self._parts.ledger.transaction() as connection:
+            if isinstance(decision, retry.Again):
+                deliveries.postpone(connection, job.row, decision.until, counts=decision.counts, error=str(error))
+            else:
+                sent = result.sent if result else {}
+                self._bury(connection, job, error, sent, result.answered if result else {})
+        log.warning(
+            "delivery.failed",
+            system=self._system,
+            entity=str(job.known.id),
+            error=type(error).__name__,
+            reason=str(error),
+            again=decision.until.isoformat() if isinstance(decision, retry.Again) else None,
+        )
+
+    def _bury(self, connection: Connection, job: Job, error: BusError, sent: Raw, answered: Raw, state: str = "dead") -> None:
+        if deliveries.stop(connection, job.row, state, str(error)):
+            letter = Letter(
+                self._system,
+                type(error).__name__,
+                error.cause,
+                str(error),
+                entity_id=job.known.id,
+                sent=redact(sent),
+                answered=redact(answered or error.detail),
+                attempts=job.row["attempts"] + 1,
+            )
+            letters.write(connection, [letter])
+
+    def _park(self, job: Job) -> None:
+        """The loop breaker: too many writes to one record in the window. Parked, with an alert, until a person looks."""
+        error = Permanent(
+            f"{job.row['writes']} writes in {self._limits.loop_window_s} s: something writes against us", cause="loop"
+        )
+        with self._parts.ledger.transaction() as connection:
+            self._bury(connection, job, error, {}, {}, state="parked")
+        log.error("delivery.loop", system=self._system, entity=str(job.known.id), writes=job.row["writes"])
+
+    def _done(self, job: Job, *, wrote: bool) -> None:
+        with self._parts.ledger.transaction() as connection:
+            deliveries.done(connection, job.row, wrote=wrote, window_s=self._limits.loop_window_s)
+            letters.resolve_delivery(connection, job.known.id, self._system)
+
+
+def _context(known: Known) -> Fields:
+    """The records of this entity, for fields that hold another system's id (the deal's order field)."""
+    records: dict[str, dict[str, str]] = {}
+    for linked in known.records:
+        if linked.external_id and linked.state == "linked":
+            records.setdefault(linked.system, {}).setdefault(linked.type, linked.external_id)
+    return {"@records": records}
+
+
+def _kept_old(name: str, said: Fields, job: Job) -> bool:
+    """The answer shows the old value where a new one was written: dropped in silence."""
+    return bool(said[name] != job.wanted[name] and said[name] == job.there.get(name))
+
+
+def _dropped(system: str, kept: Fields) -> Dropped:
+    names = ", ".join(sorted(kept))
+    return Dropped(f"{system} answered success and kept its old {names}", cause=f"dropped {names}")

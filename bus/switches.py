@@ -1,0 +1,41 @@
+"""Switches: how far each direction of each route is on; the configuration says it, an operator may turn it at run time."""
+
+from __future__ import annotations
+
+from bus.config import Config, Mode, Route
+from bus.errors import BadInput
+from bus.ledger import letters
+from bus.ledger.database import Connection, Ledger, rows, run
+from bus.model import Kind
+
+
+def effective(connection: Connection, config: Config) -> Config:
+    """The configuration with the operator's switches laid over it."""
+    turned = rows(connection, "SELECT system, kind, direction, mode FROM switch")
+    systems = dict(config.systems)
+    for row in turned:
+        system = systems.get(row["system"])
+        if system is None:
+            continue
+        route = system.routes.get(row["kind"], Route())
+        way = {"in": "inward", "out": "outward"}[row["direction"]]
+        routes = {**system.routes, row["kind"]: route.model_copy(update={way: Mode(row["mode"])})}
+        systems[row["system"]] = system.model_copy(update={"routes": routes})
+    return config.model_copy(update={"systems": systems})
+
+
+def turn(ledger: Ledger, config: Config, system: str, kind: Kind, direction: str, mode: Mode, actor: str) -> None:
+    """Set one switch; workers take it up when they restart. Raises BadInput for an unknown system or direction."""
+    if system not in config.systems:
+        raise BadInput(f"there is no system {system!r}; known: {', '.join(config.systems)}", field="system")
+    if direction not in ("in", "out"):
+        raise BadInput("direction is in or out", field="direction")
+    with ledger.transaction() as connection:
+        run(
+            connection,
+            """INSERT INTO switch (system, kind, direction, mode, set_by) VALUES (%s, %s, %s, %s, %s)
+               ON CONFLICT (system, kind, direction)
+               DO UPDATE SET mode = excluded.mode, set_by = excluded.set_by, set_at = now()""",
+            [system, kind, direction, mode.value, actor],
+        )
+        letters.acted(connection, actor, "switch", f"{system} {kind} {direction}", {"mode": mode.value})

@@ -1,0 +1,52 @@
+"""Beat: the chores and when they are done. Two beats at once do no harm: every chore may run twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from celery import Celery
+from celery.schedules import crontab
+
+from bus.channels import CHORES
+from bus.chores import Chores
+from bus.config import Limits
+from bus.reconcile import Reconcile
+
+
+def register(app: Celery, chores: Chores, reconcile: Reconcile) -> None:
+    """The chores as tasks."""
+
+    @app.task(name="chores.sweep")
+    def sweep() -> None:
+        chores.sweep()
+
+    @app.task(name="chores.deadlines")
+    def deadlines() -> None:
+        chores.deadlines()
+
+    @app.task(name="chores.retention")
+    def retention() -> None:
+        chores.retention(datetime.now(UTC).date())
+
+    @app.task(name="chores.reconcile")
+    def reconcile_changed(full: bool = False) -> None:
+        reconcile.run(full=full)
+
+
+def schedule(app: Celery, limits: Limits) -> None:
+    """When each chore is due. A tick that nobody took before the next one is dropped: the next does the same."""
+    every = {
+        "sweep": (limits.sweep_s, "chores.sweep", {}),
+        "deadlines": (max(limits.sweep_s, 10.0), "chores.deadlines", {}),
+        "reconcile": (limits.reconcile_s, "chores.reconcile", {}),
+        "reconcile everything": (crontab(hour="3", minute="17"), "chores.reconcile", {"full": True}),
+        "retention": (crontab(hour="4", minute="5"), "chores.retention", {}),
+    }
+    app.conf.beat_schedule = {
+        name: {"task": task, "schedule": when, "kwargs": kwargs, "options": {"queue": CHORES, **_expires(when)}}
+        for name, (when, task, kwargs) in every.items()
+    }
+
+
+def _expires(when: float | crontab) -> dict[str, float]:
+    return {"expires": max(when, 5.0)} if isinstance(when, float) else {}

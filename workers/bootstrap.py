@@ -1,0 +1,153 @@
+"""Bootstrap: the composition root. Everything is put together here, once per process; nothing connects before it is used."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from celery import Celery
+from redis import Redis
+
+from bus import config as configuration
+from bus import cli, switches
+from bus.app import create_app
+from bus.bells import CeleryBells
+from bus.breaker import Breaker
+from bus.chores import Chores
+from bus.config import Config, Settings
+from bus.conflicts import Conflicts
+from bus.deadletters import DeadLetters
+from bus.lanes import Lane
+from bus.ledger.database import Ledger
+from bus.parts import Parts
+from bus.pipeline import Pipeline
+from bus.publisher import Publisher
+from bus.reception import Reception
+from bus.reconcile import Reconcile
+from bus.systems.connect import Urgent, connect
+from mappings.registry import Registry
+from workers import beat, counterparties, deals, lanes, orders, payments
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Wiring:
+    """One process's bus. Parts are made when first asked for, so that a producer needs no adapter and a lane no intake."""
+
+    settings: Settings
+    file: Config
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger's pool."""
+        return Ledger(self.settings.database())
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Shared state of budgets and breakers; losing it costs a pause, nothing else."""
+        return Redis.from_url(self.settings.broker(), socket_timeout=5, socket_connect_timeout=3)
+
+    @cached_property
+    def config(self) -> Config:
+        """The file with the operator's switches laid over it."""
+        with self.ledger.transaction() as connection:
+            return switches.effective(connection, self.file)
+
+    @cached_property
+    def mappings(self) -> Registry:
+        """Translators, tables and rules."""
+        return Registry(self.file)
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The Celery application, without tasks."""
+        return create_app(self.settings.broker(), self.file.systems, sweep_s=self.file.limits.sweep_s)
+
+    @cached_property
+    def bells(self) -> CeleryBells:
+        """The transport."""
+        return CeleryBells(self.celery)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """The way in."""
+        return Publisher(self.ledger, self.bells)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The path."""
+        return Pipeline(self.ledger, self.config, self.mappings, self.mappings.rules, self.bells)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """What needs a person."""
+        return DeadLetters(self.ledger, self.config, self.mappings, self.pipeline, self.bells)
+
+    @cached_property
+    def conflicts(self) -> Conflicts:
+        """Questions to people."""
+        return Conflicts(self.ledger, self.mappings.rules, self.bells, _now)
+
+    @cached_property
+    def chores(self) -> Chores:
+        """What beat has done."""
+        return Chores(self.ledger, self.config, self.publisher, self.conflicts)
+
+    @cached_property
+    def breaker(self) -> Breaker:
+        """The circuit breaker of every system."""
+        limits = self.file.limits
+        return Breaker(self.redis, failures=limits.breaker_failures, open_s=limits.breaker_open_s)
+
+    @cached_property
+    def adapters(self) -> dict[str, Urgent]:
+        """An adapter for every system that has an API; nothing is connected before its first call."""
+        return {
+            name: connect(name, system, self.redis, breaker=self.breaker)
+            for name, system in self.file.systems.items()
+            if system.url
+        }
+
+    @cached_property
+    def reconcile(self) -> Reconcile:
+        """The second pair of eyes."""
+        return Reconcile(self.ledger, self.config, self.mappings, self.pipeline, self.adapters, _now)
+
+    @cached_property
+    def _lanes(self) -> dict[tuple[str, bool], Lane]:
+        return {}
+
+    def lane(self, system: str, urgent: bool) -> Lane:  # noqa: FBT001 - it is a task's argument
+        """The lane of one system, made once."""
+        key = (system, urgent)
+        if key not in self._lanes:
+            parts = Parts(self.ledger, self.config, self.mappings, self.pipeline, _now, random.Random())  # noqa: S311
+            self._lanes[key] = Lane(system, self.adapters[system].with_urgency(urgent), parts, urgent=urgent)
+        return self._lanes[key]
+
+    def worker_app(self) -> Celery:
+        """The Celery application with every task, for workers and beat."""
+        reception = Reception(self.ledger, self.pipeline)
+        for channel in (payments, orders, deals, counterparties):
+            channel.register(self.celery, reception)
+        lanes.register(self.celery, self.lane, self.bells)
+        beat.register(self.celery, self.chores, self.reconcile)
+        beat.schedule(self.celery, self.file.limits)
+        return self.celery
+
+
+def wire(settings: Settings | None = None, file: Config | None = None) -> Wiring:
+    """Put the bus together from the environment and the configuration file. Raises ConfigError in plain words."""
+    chosen = settings or Settings()
+    return Wiring(chosen, file or configuration.load(chosen.config))
+
+
+def main() -> None:
+    """The `bus` command."""
+    cli.run(wire)
+

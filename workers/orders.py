@@ -1,0 +1,18 @@
+"""Orders, as the shop sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from bus.channels import apply_task
+from bus.reception import Reception
+
+
+def register(app: Celery, reception: Reception) -> None:
+    """The task that takes messages of the `orders` channel: one event or a list of up to 100."""
+
+    @app.task(name=apply_task("orders"))
+    def apply(events: Any) -> None:
+        reception.take("orders", events)

@@ -1,0 +1,18 @@
+"""Payments: their own worker process, so that none waits behind anything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from bus.channels import apply_task
+from bus.reception import Reception
+
+
+def register(app: Celery, reception: Reception) -> None:
+    """The task that takes messages of the `payments` channel: one event or a list of up to 100."""
+
+    @app.task(name=apply_task("payments"))
+    def apply(events: Any) -> None:
+        reception.take("payments", events)
