@@ -1,0 +1,380 @@
+"""Bitrix REST calls: one, a batch, a list by pages; every error is one of ours, every limit is told to the throttle."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Protocol
+from urllib.parse import urlencode
+
+from bus.errors import BusError, NotReady, Permanent, Transient, UnknownOutcome
+from bus.model import Json
+from bus.ports import Throttle
+from bus.systems.bitrix_errors import Next, Refusal, error_of, rule_for
+from bus.systems.http import Hook, unclear
+
+BATCH = 50
+PAGE = 50
+OPERATING_LIMIT_S = 480.0
+"""Seconds in ten minutes after which Bitrix24 blocks a method (docs, limits); a lower limit shows as an error."""
+
+Params = Mapping[str, Json]
+Command = tuple[str, Params]
+
+_READS = frozenset({"get", "list", "fields", "getfields", "findbycomm", "profile", "scope", "methods"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one command answered."""
+
+    value: Json
+
+
+Outcome = Result | BusError
+
+
+class Breaker(Protocol):
+    """The circuit breaker, as calls use it (bus.breaker)."""
+
+    def guard(self, system: str) -> None:
+        """Raise NotReady while the circuit is open."""
+        ...
+
+    def succeeded(self, system: str) -> None:
+        """The system answered."""
+        ...
+
+    def failed(self, system: str) -> None:
+        """It did not, or not sensibly."""
+        ...
+
+
+class Rest:
+    """REST of one system. `with_urgency` gives a copy that shares session, throttle and counters."""
+
+    def __init__(
+        self,
+        system: str,
+        hook: Hook,
+        throttle: Throttle,
+        *,
+        breaker: Breaker | None = None,
+        urgent: bool = False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.system, self.urgent = system, urgent
+        self._hook, self._throttle, self._breaker, self._now = hook, throttle, breaker, now
+        self._meter = Meter(throttle)
+
+    def with_urgency(self, urgent: bool) -> Rest:  # noqa: FBT001 - the argument is the method's name
+        """A copy whose requests may use the payments' reserve, or may not."""
+        copy = Rest(self.system, self._hook, self._throttle, breaker=self._breaker, urgent=urgent, now=self._now)
+        copy._meter = self._meter
+        return copy
+
+    def close(self) -> None:
+        """Close the connections, for all copies."""
+        self._hook.close()
+
+    def call(self, method: str, params: Params) -> Json:
+        """The `result` of one call. Raises what bus.systems.bitrix_errors makes of its error."""
+        self._ready(method)
+        body = self._ask(method, params, writes=is_write(method))
+        return body["result"]
+
+    def batch(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Up to 50 commands in one request; one outcome each, in their order. Raises when the request as a whole fails.
+
+        Commands of a method whose operating time is used up are not sent. A command that appears in neither map of
+        the answer may have been carried out: UnknownOutcome.
+        """
+        if len(commands) > BATCH:
+            raise ValueError(f"{len(commands)} commands in one batch, at most {BATCH}")
+        keyed = {f"c{at:04}": command for at, command in enumerate(commands, 1)}
+        parked = self._parked({method for method, _ in commands} | {"batch"})
+        if "batch" in parked:
+            raise parked["batch"]
+        due = {key: command for key, command in keyed.items() if command[0] not in parked}
+        answer = self._batch(due) if due else {}
+        return [parked.get(method) or answer[key] for key, (method, _) in keyed.items()]
+
+    def run(self, groups: Sequence[Sequence[Command]]) -> list[list[Outcome]]:
+        """Any number of groups of up to 50 commands, each group within one request. Never raises a BusError.
+
+        When a request as a whole fails, its commands have that error, and those of later requests are not sent.
+        What a batch cannot say (an empty list, a text that looks like a reference) goes as calls of its own.
+        """
+        told: list[list[Outcome]] = []
+        stop: BusError | None = None
+        for pack in _packs(groups):
+            outcomes, stop = self._pack(pack, stop)
+            told.extend(outcomes)
+        return told
+
+    def each(self, commands: Sequence[Command]) -> list[Outcome]:
+        """`run` for commands that stand alone."""
+        return [outcomes[0] for outcomes in self.run([[command] for command in commands])]
+
+    def listed(self, method: str, key: str, params: Params, *, after: int = 0) -> list[Json]:
+        """All rows of a list, by `>id` without counting: what pages of millions of rows can bear."""
+        rows: list[Json] = []
+        while True:
+            page = self.page(method, key, paged(params, after))
+            fresh = [row for row in page if int(row["id"]) > after]
+            rows.extend(fresh)
+            if len(page) < PAGE or not fresh:  # none: the method does not heed `>id`, and gave all at once
+                return rows
+            after = int(fresh[-1]["id"])
+
+    def page(self, method: str, key: str, params: Params) -> list[Json]:
+        """The rows of one list call."""
+        return rows_of(self.call(method, {**params, "start": -1}), key)
+
+    def modified(self, method: str, key: str, params: Params, *, stamp: str, since: datetime) -> Iterator[str]:
+        """Ids of rows whose `stamp` is at or after `since`, oldest first.
+
+        Keyset, not offsets: a row saved while we page moves to the end, and an offset would then skip its neighbour.
+        Stamps are whole seconds, so a boundary second is read again; a mass edit may fill pages with one second.
+        """
+        after, seen = f">={stamp}", set[str]()
+        moment = since.isoformat(timespec="seconds")
+        while True:
+            by_time = {**params, "filter": {after: moment}, "order": {stamp: "ASC", "id": "ASC"}}
+            rows = self.page(method, key, by_time)
+            yield from (str(row["id"]) for row in rows if str(row["id"]) not in seen)
+            if len(rows) < PAGE:
+                return
+            before, moment = moment, rows[-1][stamp]
+            if rows[0][stamp] == moment:
+                same = {**params, "filter": {f"={stamp}": moment}}
+                yield from (str(row["id"]) for row in self.listed(method, key, same, after=int(rows[-1]["id"])))
+                after, seen = f">{stamp}", set()
+            elif before == moment:
+                raise Permanent(f"{method}: does not heed its filter by {stamp}", cause=f"{method} paging")
+            else:
+                after, seen = f">={stamp}", {str(row["id"]) for row in rows if row[stamp] == moment}
+
+    def _pack(
+        self, pack: list[Sequence[Command]], stop: BusError | None
+    ) -> tuple[list[list[Outcome]], BusError | None]:
+        if stop is not None:
+            return [[stop] * len(group) for group in pack], stop
+        commands = [command for group in pack for command in group]
+        try:
+            outcomes = self.batch(commands) if _fit_for_batch(commands) else self._singly(commands)
+        except BusError as error:
+            return [[error] * len(group) for group in pack], _not_sent(error)
+        flat = iter(outcomes)
+        return [[next(flat) for _ in group] for group in pack], None
+
+    def _singly(self, commands: Sequence[Command]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        stop: BusError | None = None
+        for method, params in commands:
+            if stop is not None:
+                outcomes.append(stop)
+                continue
+            try:
+                outcomes.append(Result(self.call(method, params)))
+            except BusError as error:
+                outcomes.append(error)
+                stop = None if _answered(error) else _not_sent(error)
+        return outcomes
+
+    def _batch(self, keyed: Mapping[str, Command]) -> dict[str, Outcome]:
+        cmd = {key: f"{method}?{encode(params)}" for key, (method, params) in keyed.items()}
+        writes = any(is_write(method) for method, _ in keyed.values())
+        result = self._ask("batch", {"halt": 0, "cmd": cmd}, writes=writes)["result"]
+        maps = {name: _map(result, name) for name in ("result", "result_error", "result_time")}
+        for key, clock in maps["result_time"].items():
+            if key in keyed:
+                self._meter.read(keyed[key][0], clock)
+        return {key: self._outcome(key, command, maps) for key, command in keyed.items()}
+
+    def _outcome(self, key: str, command: Command, maps: Mapping[str, dict[str, Json]]) -> Outcome:
+        method = command[0]
+        if key in maps["result"]:
+            return Result(maps["result"][key])
+        said = maps["result_error"].get(key)
+        if said is None:
+            return unclear(f"{method}: the batch says nothing of it", f"{method} unanswered", writes=is_write(method))
+        said = said if isinstance(said, dict) else {"error_description": str(said)}
+        return self._refused(method, said, 200, writes=is_write(method), inner=True)
+
+    def _ask(self, method: str, params: Params, *, writes: bool) -> dict[str, Json]:
+        try:
+            body = self._exchange(method, params, writes=writes)
+        except (Transient, UnknownOutcome):
+            if self._breaker:
+                self._breaker.failed(self.system)
+            raise
+        if self._breaker:
+            self._breaker.succeeded(self.system)
+        if isinstance(body, BusError):
+            raise body
+        return body
+
+    def _exchange(self, method: str, params: Params, *, writes: bool) -> dict[str, Json] | BusError:
+        """The answer, or a refusal that shows that the system is alive."""
+        answer = self._hook.post(method, params, writes=writes, admit=self._admit)
+        if "error" in answer.body:
+            error = self._refused(method, answer.body, answer.status, writes=writes)
+            if isinstance(error, Transient | UnknownOutcome):
+                raise error
+            return error
+        if "result" not in answer.body:
+            message = f"{method}: HTTP {answer.status} with neither result nor error"
+            raise unclear(message, f"{method} no result", writes=writes)
+        self._meter.read(method, answer.body.get("time"))
+        return answer.body
+
+    def _admit(self) -> None:
+        """Before each HTTP request; the breaker comes last, so that its one probe is not spent on an empty budget."""
+        self._throttle.acquire(urgent=self.urgent)
+        if self._breaker:
+            self._breaker.guard(self.system)
+
+    def _refused(
+        self, method: str, said: Mapping[str, Json], status: int, *, writes: bool, inner: bool = False
+    ) -> BusError:
+        code, text = (self._hook.scrub(str(said.get(name, ""))) for name in ("error", "error_description"))
+        refusal = Refusal(method, code, text, status, inner)
+        error = error_of(refusal, writes=writes, now=self._now(), reset_at=self._meter.reset_at(method))
+        after = rule_for(refusal).next
+        if after is Next.SLOW:
+            self._throttle.refused()
+        if after is Next.PARK and isinstance(error, NotReady):
+            self._throttle.park(method, error.until)
+        return error
+
+    def _ready(self, method: str) -> None:
+        parked = self._parked({method})
+        if parked:
+            raise parked[method]
+
+    def _parked(self, methods: Iterable[str]) -> dict[str, NotReady]:
+        times = {method: self._throttle.parked(method) for method in methods}
+        return {
+            method: NotReady(f"{method}: its operating time is used up", until=until, cause=f"{method} parked")
+            for method, until in times.items()
+            if until is not None
+        }
+
+
+class Meter:
+    """Reads the operating seconds of each answer; parks a method that the system is sure to refuse next."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+        self._resets: dict[str, datetime] = {}
+        self._lock = threading.Lock()
+
+    def read(self, method: str, clock: Json) -> None:
+        """`operating` is what the method has used in its window so far, not what this call took."""
+        if not isinstance(clock, dict) or not clock.get("operating_reset_at"):
+            return
+        reset_at = datetime.fromtimestamp(float(clock["operating_reset_at"]), UTC)
+        with self._lock:
+            self._resets[method] = reset_at
+        if float(clock.get("operating") or 0) > OPERATING_LIMIT_S:
+            self._throttle.park(method, reset_at)
+
+    def reset_at(self, method: str) -> datetime | None:
+        """When the oldest minute of the method's window leaves, as last told."""
+        with self._lock:
+            return self._resets.get(method)
+
+
+def is_write(method: str) -> bool:
+    """Whether a call changes anything, by the last part of its name."""
+    return method.rpartition(".")[2].lower() not in _READS
+
+
+def rows_of(value: Json, key: str) -> list[Json]:
+    """The rows under `key`; PHP writes an empty map, and a map without rows, as `[]`."""
+    rows = value.get(key) if isinstance(value, dict) else value
+    return list(rows.values()) if isinstance(rows, dict) else list(rows or [])
+
+
+def paged(params: Params, after: int) -> dict[str, Json]:
+    """A list's parameters for the page that follows the row `after`."""
+    return {**params, "filter": {**params.get("filter", {}), ">id": after}, "order": {"id": "ASC"}, "start": -1}
+
+
+def encode(params: Params) -> str:
+    """PHP's http_build_query, save that None is an empty string: that clears a field where leaving it out would not."""
+    return urlencode([pair for name, value in params.items() for pair in _pairs(str(name), value)])
+
+
+def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _pairs(f"{name}[{key}]", item)
+    elif isinstance(value, list | tuple):
+        for at, item in enumerate(value):
+            yield from _pairs(f"{name}[{at}]", item)
+    else:
+        yield name, _scalar(value)
+
+
+def _scalar(value: Json) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+def _fit_for_batch(commands: Iterable[Command]) -> bool:
+    return all(_sayable(value) and _sayable(name) for _, params in commands for name, value in params.items())
+
+
+def _sayable(value: Json) -> bool:
+    """Whether a query string can say it: it has no empty list, and `$result[...]` would be taken for a reference."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(_sayable(key) and _sayable(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return bool(value) and all(_sayable(item) for item in value)
+    return "$result[" not in value if isinstance(value, str) else True
+
+
+def _packs(groups: Iterable[Sequence[Command]]) -> Iterator[list[Sequence[Command]]]:
+    """Groups that go into one request together, in their order; one that a batch cannot say goes alone."""
+    pack: list[Sequence[Command]] = []
+    for group in groups:
+        alone = not _fit_for_batch(group)
+        if pack and (alone or sum(map(len, pack)) + len(group) > BATCH):
+            yield pack
+            pack = []
+        if alone:
+            yield [group]
+        else:
+            pack.append(group)
+    if pack:
+        yield pack
+
+
+def _map(result: Json, name: str) -> dict[str, Json]:
+    """One of a batch's maps; an empty one is `[]` in PHP, and anything else that is no map says nothing to us."""
+    found = result.get(name) if isinstance(result, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _not_sent(error: BusError) -> BusError:
+    """What stands for commands that were not sent because of `error` before them."""
+    if isinstance(error, NotReady):
+        return error
+    return Transient(f"not sent, after: {error}", cause=error.cause)
+
+
+def _answered(error: BusError) -> bool:
+    """Whether an error is the system's word on one call, so that the next one may be tried."""
+    return not isinstance(error, NotReady | Transient | UnknownOutcome)
