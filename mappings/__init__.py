@@ -1,0 +1,1 @@
+"""The dictionary: how each system says what the bus means, and who wins each field."""

@@ -1,0 +1,1 @@
+"""The Bitrix CMS shop: orders and their payments."""

@@ -1,0 +1,130 @@
+"""Code tables: which of a portal's codes mean which canonical value, and how a portal calls what we keep there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bus.errors import ConfigError, UnknownCode
+from bus.model import OrderStatus, PaymentStatus
+from bus.ports import Held, Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a code table may map to, and what it must have a code for because we write it.
+
+    None: any text may stand there. `funnels`: codes carry a funnel ("C1:NEW"), and each funnel needs its own.
+    """
+
+    values: frozenset[str] | None
+    needed: frozenset[str]
+    funnels: bool = False
+
+
+_FUNNEL = re.compile(r"^C(\d+):")
+_ORDER = frozenset(one.value for one in OrderStatus)
+_PAYMENT = frozenset(one.value for one in PaymentStatus)
+
+CODES: Mapping[str, Mapping[str, Table]] = {
+    "bitrix24": {
+        "deal_stage": Table(_ORDER, _ORDER, funnels=True),
+        "payment_status": Table(_PAYMENT, _PAYMENT),
+    },
+    "bitrix_cms": {
+        # A cancelled order is a flag there, not a status.
+        "order_status": Table(_ORDER, _ORDER - {OrderStatus.CANCELLED.value}),
+        "payment_method": Table(None, frozenset()),
+    },
+    "events": {},
+}
+"""Every code table of each kind of system."""
+
+NAMES: Mapping[str, Mapping[str, frozenset[str]]] = {
+    "bitrix24": {
+        "fields": frozenset(
+            {
+                "order_id",
+                "number",
+                "delivery_method",
+                "delivery_address",
+                "paid_total",
+                "payment_status",
+                "products",
+                "order_links",
+            }
+        )
+    },
+    "bitrix_cms": {"properties": frozenset({"name", "phone", "email", "address", "deal_id"})},
+    "events": {},
+}
+"""Every table of names of each kind of system."""
+
+Codes = Mapping[str, Mapping[str, str]]
+Preferred = Mapping[str, Mapping[str, tuple[str, ...]]]
+Names = Mapping[str, Mapping[str, str | None]]
+
+
+class CodeTables:
+    """The tables of one system: bus.ports.Tables. Raises ConfigError when a preferred code means something else."""
+
+    def __init__(
+        self, codes: Codes, names: Names, prefer: Preferred | None = None, *, file: str = "tables.yaml"
+    ) -> None:
+        self._codes = codes
+        self._names = names
+        self._means = {table: _by_value(found, (prefer or {}).get(table, {})) for table, found in codes.items()}
+        for table, values in (prefer or {}).items():
+            for value, wanted in values.items():
+                for code in wanted:
+                    if codes.get(table, {}).get(code) != value:
+                        raise ConfigError(
+                            f"{file}: prefer.{table}.{value}: add {code!r}: {value} to codes.{table} first"
+                        )
+
+    def canonical(self, table: str, code: str, *, field: str) -> str:
+        """Canonical value of a system's code; UnknownCode if there is none."""
+        try:
+            return self._codes[table][code]
+        except KeyError:
+            raise UnknownCode(table, code, field=field) from None
+
+    def codes(self, table: str, value: str, *, field: str) -> list[str]:
+        """Codes that mean a canonical value, the preferred first; UnknownCode if there is none."""
+        found = self._means.get(table, {}).get(value)
+        if not found:
+            raise UnknownCode(table, value, field=field)
+        return list(found)
+
+    def name(self, table: str, key: str) -> str | None:
+        """A portal's own name for something of ours; None where it is not kept there."""
+        return self._names.get(table, {}).get(key)
+
+    def mapped(self, table: str) -> Mapping[str, str]:
+        """Every code of a table with its canonical value."""
+        return self._codes.get(table, {})
+
+
+def meaning(tables: Tables, table: str, code: str, *, field: str) -> str | Held:
+    """The canonical value of a code, or the code held for a person: never a default."""
+    try:
+        return tables.canonical(table, code, field=field)
+    except UnknownCode as unknown:
+        return Held(unknown.field, unknown.table, unknown.code, str(unknown))
+
+
+def funnel_of(code: str) -> int:
+    """The funnel a stage belongs to: 1 for "C1:NEW", 0 (the default one) for "NEW"."""
+    found = _FUNNEL.match(code)
+    return int(found[1]) if found else 0
+
+
+def _by_value(codes: Mapping[str, str], prefer: Mapping[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Codes of each value: the preferred ones first, the others as they are listed."""
+    means: dict[str, list[str]] = {value: list(wanted) for value, wanted in prefer.items()}
+    for code, value in codes.items():
+        known = means.setdefault(value, [])
+        if code not in known:
+            known.append(code)
+    return means

@@ -1,0 +1,187 @@
+import pytest
+from pydantic import ValidationError
+
+from bus.errors import UnknownCode
+from mappings.bitrix24 import deal
+
+UPDATED = "2026-11-20T10:00:00+03:00"
+
+
+def raw(item=None, **parts):
+    return {"item": {"updatedTime": UPDATED, "updatedBy": 9, **(item or {})}, **parts}
+
+
+def test_an_unknown_stage_is_held_by_name_and_the_rest_is_said(crm):
+    made = deal.to_canonical(raw({"stageId": "UC_1", "comments": "Ждём"}), crm)
+    assert made.data == {"comment": "Ждём"}
+    assert [(held.field, held.table, held.code) for held in made.held] == [("status", "deal_stage", "UC_1")]
+    assert "tables.yaml" in made.held[0].message
+
+
+def test_what_was_not_read_is_not_said(crm):
+    assert deal.to_canonical(raw(), crm).data == {}
+
+
+def test_a_deal_without_a_contact_does_not_clear_the_customer(crm):
+    assert "customer" not in deal.to_canonical(raw(contact=None), crm).data
+
+
+def test_a_contact_without_a_phone_clears_the_phone(crm):
+    contact = {"name": "Анна", "lastName": "", "fm": []}
+    assert deal.to_canonical(raw(contact=contact), crm).data["customer"] == {
+        "name": "Анна",
+        "phone": None,
+        "email": None,
+    }
+
+
+def test_a_contact_whose_phones_were_not_read_says_only_its_name(crm):
+    assert deal.to_canonical(raw(contact={"name": "Анна"}), crm).data["customer"] == {"name": "Анна"}
+
+
+def test_a_deal_without_a_time_of_change_is_refused(crm):
+    with pytest.raises(ValidationError, match="updatedTime"):
+        deal.to_canonical({"item": {"stageId": "NEW"}}, crm)
+
+
+@pytest.mark.parametrize("code", ["PREPARATION", "PREPAYMENT_INVOICE"])
+def test_a_stage_that_already_means_the_status_keeps_its_code(crm, code):
+    present = raw({"stageId": code, "categoryId": 0})
+    assert deal.from_canonical({"status": "accepted"}, present, crm) == {}
+
+
+def test_the_first_code_listed_is_written(crm):
+    present = raw({"stageId": "NEW", "categoryId": 0})
+    assert deal.from_canonical({"status": "accepted"}, present, crm) == {"item": {"stageId": "PREPARATION"}}
+
+
+def test_a_stage_nobody_mapped_is_not_left_but_the_rest_is_written(crm):
+    present = raw({"stageId": "UC_1", "comments": ""})
+    change = deal.from_canonical({"status": "paid", "comment": "Оплачен"}, present, crm)
+    assert change == {"item": {"comments": "Оплачен"}}
+
+
+def test_a_deal_stays_in_its_own_funnel(overlay):
+    tables = overlay.write("bitrix24: {codes: {deal_stage: {'C1:NEW': new, 'C1:PAID': paid, 'C2:PAID': paid}}}")
+    crm = tables.registry().tables("crm", "bitrix24")
+    for funnel, code in ((0, "EXECUTING"), (1, "C1:PAID"), ("2", "C2:PAID")):
+        change = deal.from_canonical({"status": "paid"}, raw({"categoryId": funnel}), crm)
+        assert change["item"] == {"stageId": code}
+    assert deal.from_canonical({"status": "paid"}, raw({"stageId": "C1:NEW"}), crm)["item"] == {"stageId": "C1:PAID"}
+
+
+def test_a_status_without_a_stage_in_the_funnel_names_the_funnel(crm):
+    with pytest.raises(UnknownCode, match="deal_stage: 'paid in funnel 4'") as caught:
+        deal.from_canonical({"status": "paid"}, raw({"categoryId": 4}), crm)
+    assert caught.value.field == "status"
+
+
+def test_a_new_deal_is_made_in_the_configured_funnel(overlay):
+    crm = (
+        overlay.write("bitrix24: {codes: {deal_stage: {'C7:NEW': new}}}")
+        .registry(category="7")
+        .tables("crm", "bitrix24")
+    )
+    assert deal.from_canonical({"status": "new"}, None, crm)["item"]["stageId"] == "C7:NEW"
+
+
+def test_a_new_deal_is_titled_by_its_number_an_old_one_keeps_its_title(crm):
+    assert deal.from_canonical({"number": "392"}, None, crm)["item"]["title"] == "Заказ №392"
+    assert "title" not in deal.from_canonical({"number": "392"}, raw(), crm)["item"]
+
+
+def test_a_comment_with_tags_of_its_own_is_written_once(crm):
+    fields = {"comment": "Цвет <b>белый</b>"}
+    change = deal.from_canonical(fields, raw({"comments": ""}), crm)
+    assert deal.from_canonical(fields, raw(change["item"]), crm) == {}
+
+
+def test_a_total_is_written_as_a_manual_amount(crm):
+    present = raw({"opportunity": 1, "currencyId": "RUB"})
+    change = deal.from_canonical({"total": {"amount": "2.00", "currency": "RUB"}}, present, crm)
+    assert change["item"] == {"opportunity": "2.00", "currencyId": "RUB", "isManualOpportunity": "Y"}
+
+
+def test_writing_rows_pins_a_total_that_would_be_recomputed(crm):
+    fields = {
+        "total": {"amount": "500.00", "currency": "RUB"},
+        "lines": [{"product": None, "name": "Кружка", "quantity": "1", "price": "250.00"}],
+    }
+    present = raw({"opportunity": 500, "currencyId": "RUB", "isManualOpportunity": "N"}, rows=[])
+    assert deal.from_canonical(fields, present, crm)["item"]["isManualOpportunity"] == "Y"
+    present["item"]["isManualOpportunity"] = "Y"
+    assert deal.from_canonical(fields, present, crm).keys() == {"rows"}
+
+
+def test_equal_rows_are_left_out_and_removed_lines_empty_the_rows(crm):
+    rows = [{"id": 3, "productId": 0, "productName": "Кружка", "price": 250.0, "quantity": "2.0000"}]
+    item = {"UF_CRM_ORDER_PRODUCTS": '{"Кружка": ["1487"]}'}
+    line = {"product": "1487", "name": "Кружка", "quantity": "2", "price": "250.00"}
+    assert deal.to_canonical(raw(item, rows=rows), crm).data["lines"] == [line]
+    assert deal.from_canonical({"lines": [line]}, raw(item, rows=rows), crm) == {}
+    change = {"item": {"UF_CRM_ORDER_PRODUCTS": "{}"}, "rows": []}
+    assert deal.from_canonical({"lines": []}, raw(item, rows=rows), crm) == change
+
+
+def test_a_field_of_products_that_somebody_spoiled_counts_as_empty_and_is_written_again(crm):
+    rows = [{"productName": "Кружка", "price": 250, "quantity": 2}]
+    present = raw({"UF_CRM_ORDER_PRODUCTS": "[1487"}, rows=rows)
+    line = {"product": "1487", "name": "Кружка", "quantity": "2", "price": "250.00"}
+    assert deal.to_canonical(present, crm).data["lines"] == [{**line, "product": None}]
+    change = deal.from_canonical({"lines": [line]}, present, crm)
+    assert change["item"] == {"UF_CRM_ORDER_PRODUCTS": '{"Кружка": ["1487"]}'}
+
+
+def test_two_rows_of_one_name_keep_their_own_products(crm):
+    lines = [{"product": one, "name": "Футболка", "quantity": "1", "price": "9.00"} for one in ("M-1", None, "L-1")]
+    change = deal.from_canonical({"lines": lines}, None, crm)
+    assert deal.to_canonical(raw(change["item"], rows=change["rows"]), crm).data["lines"] == lines
+
+
+def test_a_portal_that_keeps_no_products_is_not_rewritten_for_them(crm):
+    rows = [{"id": 3, "productName": "Кружка", "price": 250, "quantity": 2}]
+    line = {"product": "1487", "name": "Кружка", "quantity": "2", "price": "250.00"}
+    assert deal.from_canonical({"lines": [line]}, raw(rows=rows), crm) == {}
+
+
+def test_a_contact_that_says_so_in_its_own_spelling_is_left(crm):
+    contact = {
+        "name": "Анна",
+        "lastName": "Смирнова",
+        "fm": [{"typeId": "EMAIL", "value": "a@X.RU"}, {"typeId": "PHONE", "value": "8 912 345-67-89"}],
+    }
+    fields = {"customer.name": "Анна  Смирнова", "customer.phone": "+79123456789", "customer.email": "a@x.ru"}
+    assert deal.from_canonical(fields, raw(contact=contact), crm) == {}
+    assert deal.from_canonical({"customer.phone": None}, raw(contact=contact), crm) == {"contact": {"phone": None}}
+
+
+def test_both_order_links_are_one_record(crm):
+    made = deal.to_canonical(raw({"UF_CRM_ORDER_ID": 236.0}, order_ids=["236", 237]), crm)
+    assert made.data["records"] == [{"system": "shop", "type": "order", "id": one} for one in ("236", "237")]
+
+
+def test_a_portal_with_a_store_of_its_own_has_its_links_left_alone(overlay):
+    crm = overlay.write("bitrix24: {names: {fields: {order_links: ~}}}").registry().tables("crm", "bitrix24")
+    assert "records" not in deal.to_canonical(raw(order_ids=["236"]), crm).data
+    change = deal.from_canonical({"@records": {"shop": {"order": "5"}}}, None, crm)
+    assert change == {"item": {"UF_CRM_ORDER_ID": "5"}}
+
+
+def test_links_that_were_not_read_are_written_with_the_deals_own_field_only(crm):
+    linked = {"@records": {"shop": {"order": "5"}}}
+    assert deal.from_canonical(linked, raw({"UF_CRM_ORDER_ID": "5"}), crm) == {}
+    assert deal.from_canonical(linked, raw(), crm) == {"item": {"UF_CRM_ORDER_ID": "5"}, "order_id": "5"}
+
+
+def test_what_the_portal_has_no_field_for_is_neither_carried_nor_written(overlay):
+    crm = overlay.write("bitrix24: {names: {fields: {paid_total: ~, number: ~}}}").registry().tables("crm", "bitrix24")
+    assert not {"paid_total", "number"} & deal.carries(crm)
+    money = {"amount": "1.00", "currency": "RUB"}
+    assert deal.from_canonical({"paid_total": money, "number": "7"}, raw(), crm) == {}
+
+
+def test_the_derived_fields_are_never_said(crm):
+    item = {"UF_CRM_PAID_TOTAL": "10|RUB", "UF_CRM_PAYMENT_STATUS": "Оплачен"}
+    assert deal.to_canonical(raw(item), crm).data == {}
+    fields = {"paid_total": {"amount": "10.00", "currency": "RUB"}, "payment_status": "paid"}
+    assert deal.from_canonical(fields, raw(item), crm) == {}
