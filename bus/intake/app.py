@@ -1,0 +1,50 @@
+"""The application: routes, refusals and measurements put together around one door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from fastapi import FastAPI
+
+from bus.config import Config
+from bus.intake import bitrix24, events, openapi, operations, problems, shop
+from bus.intake.desk import Desk
+from bus.intake.metrics import Meters
+from bus.intake.observed import Observed
+from bus.intake.signatures import Keyring
+from bus.ports import Door, Mappings
+
+
+def utcnow() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+def always() -> None:
+    """Ready without asking anyone."""
+
+
+def create_app(
+    config: Config,
+    door: Door,
+    mappings: Mappings,
+    *,
+    ready: Callable[[], None] = always,
+    now: Callable[[], datetime] = utcnow,
+) -> FastAPI:
+    """The public door as an ASGI application. Raises ConfigError for a key that cannot be one.
+
+    `ready` is asked by GET /ready and raises Transient or NotReady; `door` and `ready` may block: they run in threads.
+    """
+    meters = Meters()
+    desk = Desk(config, door, mappings, Keyring(config, now), meters, now)
+    app = FastAPI(
+        title="Integration bus", version=openapi.VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    for routes in (events.router(desk), bitrix24.router(desk), shop.router(desk), operations.router(meters, ready)):
+        app.include_router(routes)
+    problems.install(app, now)
+    app.add_middleware(Observed, meters=meters)
+    openapi.install(app, ShopEvent=shop.ShopEvent.model_json_schema())
+    return app

@@ -1,0 +1,54 @@
+"""What every route is handed: the configuration, the keys, the door behind which the journal is, and the meters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Literal
+
+from fastapi import Request
+from pydantic import BaseModel
+
+from bus.config import Config, System
+from bus.intake.metrics import Meters
+from bus.intake.problems import Refused
+from bus.intake.signatures import Keyring
+from bus.ports import Door, Entry, Mappings, Notification
+
+
+class Taken(BaseModel):
+    """Committed: `new` were journaled now, `known` had been before."""
+
+    new: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts of one app."""
+
+    config: Config
+    door: Door
+    mappings: Mappings
+    keyring: Keyring
+    meters: Meters
+    now: Callable[[], datetime]
+
+    def system(self, request: Request, name: str, kind: Literal["bitrix24", "bitrix_cms"]) -> System:
+        """The system a path speaks of. Raises Refused 404 for one that is unknown or of another kind."""
+        system = self.config.systems.get(name)
+        if system is None or system.kind != kind:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such system here")
+        request.state.system = name
+        return system
+
+    def accept(
+        self, system: str, route: str, entries: Sequence[Entry], notifications: Sequence[Notification] = ()
+    ) -> Taken:
+        """Hand it to the door and count what came of it. Blocks until the commit."""
+        accepted = self.door.accept(entries, notifications)
+        self.meters.accepted.labels(system, route).inc(accepted.new)
+        self.meters.known.labels(system, route).inc(accepted.known)
+        return Taken(new=accepted.new, known=accepted.known)
