@@ -26,7 +26,9 @@ _TYPES: dict[str, tuple[str, Kind]] = {
 EVENT_TYPES: tuple[str, ...] = tuple(f"{head}.{verb}" for head in _TYPES for verb in ("changed", "deleted"))
 
 _NAMESPACE = uuid.UUID("5f2d8a2e-5b0e-4d6b-9d53-1a1f6c6f0b52")
-_VERSION = re.compile(r"^\d+")
+_VERSION = re.compile(r"^[0-9]+")
+_DIGITS = 18
+"""What the ledger's bigint holds; a longer figure is no counter."""
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 SystemName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
@@ -55,6 +57,8 @@ class Event(BaseModel):
     causationid: Name | None = None
     sourceversion: Name | None = None
     actor: Name | None = None
+    traceparent: Name | None = None
+    tracestate: Name | None = None
 
     @field_validator("type")
     @classmethod
@@ -116,7 +120,7 @@ def derived_id(values: dict[str, Any]) -> str:
     The content is part of it because Bitrix24 dates changes to the second: two changes in one second share a version.
     """
     content = hashlib.sha256(repr(_canonical(values.get("data"))).encode()).hexdigest()[:16]
-    version = values.get("sourceversion") or str(values.get("time") or "")
+    version = str(values.get("sourceversion") or values.get("time") or "")
     name = "\n".join([str(values.get("source")), str(values.get("type")), str(values.get("subject")), version, content])
     return str(uuid.uuid5(_NAMESPACE, name))
 
@@ -138,7 +142,7 @@ def _has_nul(value: Any) -> bool:
 def version_order(sourceversion: str | None) -> int | None:
     """The growing integer that a source version starts with ("17", "1736405807#a1"), or None where it has none."""
     found = _VERSION.match(sourceversion or "")
-    return int(found[0]) if found else None
+    return int(found[0]) if found and len(found[0]) <= _DIGITS else None
 
 
 def parse(document: Any) -> Event:

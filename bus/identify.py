@@ -10,7 +10,7 @@ from bus.config import Config
 from bus.errors import BusError, Permanent
 from bus.ledger import entities
 from bus.ledger.database import Connection, Row
-from bus.model import Kind
+from bus.model import Kind, flatten
 
 
 @dataclass(slots=True)
@@ -46,6 +46,7 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     groups = _Groups(known)
     new: dict[UUID, Kind] = {}
+    taken: set[UUID] = set()
     for row in batch:
         seq = row["seq"]
         if row["source"] == "bus":
@@ -61,6 +62,9 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
             )
             waiting.add(seq)
             continue
+        if not found and seq in answer.parent:
+            found = _expected(connection, row, answer.parent[seq], set(answer.entity.values()) | taken)
+            taken |= found
         if not found:
             if refusal := _no_creation(row, config):
                 answer.unwanted[seq] = refusal
@@ -77,6 +81,19 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     names = {key: chosen[groups.root(key)] for key in groups.keys() if key not in known}
     names |= {entities.own_key(kind, entity): entity for entity in new}
     answer.learnt |= entities.learn(connection, kind, names)
+
+
+def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -> set[UUID]:
+    """The payment that the order still expects and that this one is: pending, of the same amount, not told by this source.
+
+    The bank says that the money came, the shop has the payment waiting: they are one. The order's lock keeps two equal
+    payments at once from both becoming the one that is expected.
+    """
+    amount = flatten("payment", row["data"] or {}).get("amount")
+    if amount is None:
+        return set()
+    expected = entities.expected_payments(connection, order, amount, row["source"])
+    return set(next(([entity] for entity in expected if entity not in taken), []))
 
 
 def _keys(row: Row, config: Config) -> list[str]:

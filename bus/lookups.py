@@ -13,7 +13,7 @@ from bus.ledger import journal, letters
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
-from bus.observe import removal, take_in
+from bus.observe import fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, RawRecord
 from bus.translate import entries
@@ -49,11 +49,13 @@ class LookUps:
         return len(rows)
 
     def _fetch(self, rows: list[Row], lease: UUID) -> None:
-        present = self._present(rows)
+        present, forbidden = self._present(rows)
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []
         for row in rows:
             try:
+                if row["subject"] in forbidden:
+                    raise forbidden[row["subject"]]
                 made[row["seq"]] = self._entries(row, present.get(row["subject"]))
             except BusError as refusal:
                 broken.append((row, refusal))
@@ -64,18 +66,20 @@ class LookUps:
                 self._bury(connection, row, reason)
         self._parts.pipeline.process(events)
 
-    def _present(self, rows: list[Row]) -> dict[str, Raw]:
-        """Raw records by subject; those that were reported as removed are not asked for."""
+    def _present(self, rows: list[Row]) -> tuple[dict[str, Raw], dict[str, BusError]]:
+        """Raw records by subject, and what cannot be read; those reported as removed are not asked for."""
         wanted: dict[str, list[str]] = {}
         for row in rows:
             record_type, _, external_id = row["subject"].partition("/")
             if not row["type"].endswith(".removed"):
                 wanted.setdefault(record_type, []).append(external_id)
-        return {
-            f"{record_type}/{external_id}": raw
-            for record_type, ids in wanted.items()
-            for external_id, raw in self._adapter.fetch(record_type, list(dict.fromkeys(ids))).items()
-        }
+        present: dict[str, Raw] = {}
+        forbidden: dict[str, BusError] = {}
+        for record_type, ids in wanted.items():
+            found, refused = fetched(self._adapter, record_type, list(dict.fromkeys(ids)))
+            present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
+            forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
+        return present, forbidden
 
     def _entries(self, row: Row, raw: Raw | None) -> list[Entry]:
         record_type, _, external_id = row["subject"].partition("/")

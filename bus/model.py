@@ -8,7 +8,7 @@ and history work on. Lists and money are one value each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -36,6 +36,9 @@ Amount = Annotated[
     Decimal, Field(max_digits=18, allow_inf_nan=False), AfterValidator(_cents), PlainSerializer(lambda v: f"{v:.2f}")
 ]
 Quantity = Annotated[Decimal, Field(max_digits=18, allow_inf_nan=False), PlainSerializer(_plain)]
+Moment = Annotated[
+    AwareDatetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+]
 Text = Annotated[str, Field(max_length=4000)]
 ShortText = Annotated[str, Field(max_length=255)]
 
@@ -142,7 +145,7 @@ class Payment(Model):
     amount: Money | None = None
     method: ShortText | None = None
     status: PaymentState | None = None
-    paid_at: AwareDatetime | None = None
+    paid_at: Moment | None = None
     external_number: ShortText | None = None
     records: list[Ref] | None = Field(default=None, description="other systems' records of this very payment")
 
@@ -243,9 +246,3 @@ def money(value: Json) -> Decimal:
     """The amount of a money field in `Fields`; zero for None."""
     return Decimal(value["amount"]) if value else Decimal(0)
 
-
-def aware(value: datetime) -> datetime:
-    """Refuse a naive time: every time in the bus has a zone."""
-    if value.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return value

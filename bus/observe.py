@@ -8,10 +8,11 @@ from datetime import datetime
 from uuid import uuid4
 
 from bus.envelope import Event
+from bus.errors import BusError, Permanent
 from bus.ledger import entities, journal
 from bus.ledger.database import Connection
 from bus.model import Fields, flatten
-from bus.ports import Entry
+from bus.ports import Adapter, Entry, Raw
 
 
 def removal(system: str, event_type: str, subject: str, at: datetime, reason: str) -> Entry:
@@ -26,6 +27,17 @@ def removal(system: str, event_type: str, subject: str, at: datetime, reason: st
             causationid=reason,
         )
     )
+
+
+def fetched(adapter: Adapter, record_type: str, ids: Sequence[str]) -> tuple[dict[str, Raw], dict[str, BusError]]:
+    """Present records by id, and the errors of those that may not be read: one forbidden record harms no other."""
+    try:
+        return adapter.fetch(record_type, ids), {}
+    except Permanent as error:
+        if len(ids) == 1:
+            return {}, {ids[0]: error}
+    halves = [fetched(adapter, record_type, part) for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :])]
+    return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
 
 
 def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:

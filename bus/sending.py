@@ -22,7 +22,7 @@ from bus.ledger.history import Line
 from bus.ledger.letters import Letter
 from bus.model import Fields, flatten
 from bus.envelope import version_order
-from bus.observe import differences, removal, take_in
+from bus.observe import differences, fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Failed, Raw, RawRecord, Tables, Translator, Write, Written
 from bus.redact import redact
@@ -44,6 +44,8 @@ class Job:
     """What the record says now, in canonical fields."""
     wanted: Fields = field(default_factory=dict)
     """What it should say and does not."""
+    told: Fields = field(default_factory=dict)
+    """What of that the write says; the rest the record says already, in its own words, or cannot be told now."""
     unmapped: UnknownCode | None = None
     write: Write | None = None
 
@@ -155,7 +157,11 @@ class Sending:
         ids = [job.external_id for job in jobs if job.external_id]
         if not ids:
             return jobs
-        present = self._adapter.fetch(record_type, ids)
+        present, forbidden = fetched(self._adapter, record_type, ids)
+        for job in jobs:
+            if job.external_id in forbidden:
+                self._failed(job, forbidden[job.external_id])
+        jobs = [job for job in jobs if job.external_id not in forbidden]
         news: list[Entry] = []
         for job in jobs:
             if job.external_id:
@@ -200,14 +206,23 @@ class Sending:
         except BusError as error:
             self._failed(job, error)
             return False
+        job.told = dict(job.wanted) if creating else self._told(job, translator)
         if creating or change:
             job.write = Write(record_type, str(job.known.id), None if creating else job.external_id, change, parent)
             return True
         if job.unmapped:
             self._failed(job, job.unmapped)
         else:
-            self._agree(job, base | job.wanted)
+            self._agree(job, base)
         return False
+
+    def _told(self, job: Job, translator: Translator) -> Fields:
+        """Fields of which something is really written, each looked at alone."""
+        return {
+            name: value
+            for name, value in job.wanted.items()
+            if translator.from_canonical({name: value}, job.present, self._tables)
+        }
 
     def _change(self, job: Job, translator: Translator) -> Raw:
         while job.wanted:
@@ -244,9 +259,10 @@ class Sending:
         said = flatten(job.known.view.kind, translator.to_canonical(result.raw, self._tables).data)
         version = version_order(translator.to_canonical(result.raw, self._tables).version)
         self._tell_of_edit_between(record_type, job, result)
-        kept = {name: said[name] for name in job.wanted if name in said and _kept_old(name, said, job)}
+        kept = {name: said[name] for name in job.told if name in said and _kept_old(name, said, job)}
         error = _dropped(self._system, kept) if kept else job.unmapped
-        base = (job.linked.view.base if job.linked else {}) | job.there | job.wanted | kept
+        own_words = self._in_own_words(job, said, result.raw, translator)
+        base = (job.linked.view.base if job.linked else {}) | job.there | job.told | kept | own_words
         with self._parts.ledger.transaction() as connection:
             row_id = self._know(connection, job.known, record_type, result.id)
             entities.set_base(connection, row_id, base, version, result.id)
@@ -262,6 +278,11 @@ class Sending:
             self._observe([self._seen(record_type, job, result.raw)])
         log.info("delivery.written", system=self._system, entity=str(job.known.id), record=result.id, call=result.call)
 
+    def _in_own_words(self, job: Job, said: Fields, raw: Raw, translator: Translator) -> Fields:
+        """What the record answers otherwise than it was told, and yet means the same (rows that keep no product)."""
+        other = {name: value for name, value in job.told.items() if name in said and said[name] != value}
+        return {name: said[name] for name in other if not translator.from_canonical({name: other[name]}, raw, self._tables)}
+
     def _tell_of_edit_between(self, record_type: str, job: Job, result: Written) -> None:
         """A person's edit between our read and our write: the system told us how the record stood just before."""
         if result.before is None or job.present is None:
@@ -275,7 +296,7 @@ class Sending:
         seq, system = job.row["event_seq"], self._system
         return [
             Line(job.known.id, "bus", what, seq, system, name, job.there.get(name), value, call=result.call)
-            for name, value in job.wanted.items()
+            for name, value in job.told.items()
             if name not in kept
         ]
 
@@ -337,7 +358,7 @@ def _context(known: Known) -> Fields:
 
 def _kept_old(name: str, said: Fields, job: Job) -> bool:
     """The answer shows the old value where a new one was written: dropped in silence."""
-    return bool(said[name] != job.wanted[name] and said[name] == job.there.get(name))
+    return bool(said[name] != job.told[name] and said[name] == job.there.get(name))
 
 
 def _dropped(system: str, kept: Fields) -> Dropped:

@@ -11,7 +11,7 @@ from celery import Celery
 from redis import Redis
 
 from bus import config as configuration
-from bus import cli, switches
+from bus import switches
 from bus.app import create_app
 from bus.bells import CeleryBells
 from bus.breaker import Breaker
@@ -145,9 +145,3 @@ def wire(settings: Settings | None = None, file: Config | None = None) -> Wiring
     """Put the bus together from the environment and the configuration file. Raises ConfigError in plain words."""
     chosen = settings or Settings()
     return Wiring(chosen, file or configuration.load(chosen.config))
-
-
-def main() -> None:
-    """The `bus` command."""
-    cli.run(wire)
-

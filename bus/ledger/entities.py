@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 from bus.merge import Entity, Record, Said
-from bus.model import Fields, Kind
+from bus.model import Fields, Json, Kind
 
 
 class LostRace(Exception):  # noqa: N818 - not an error to anyone: the transaction is simply made again
@@ -176,6 +176,20 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
     ):
         families[row["parent_id"]][row["id"]] = row["fields"]
     return families
+
+
+def expected_payments(connection: Connection, order: UUID, amount: Json, source: str) -> list[UUID]:
+    """Pending payments of an order, of this amount, that `source` has not spoken of yet; the order is locked for it."""
+    connection.execute("SELECT 1 FROM entity WHERE id = %s FOR UPDATE", [order])
+    found = rows(
+        connection,
+        """SELECT id FROM entity WHERE parent_id = %s AND merged_into IS NULL AND fields ->> 'status' = 'pending'
+             AND fields -> 'amount' = %s
+             AND NOT EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND record.system = %s)
+           ORDER BY created_at, id""",
+        [order, Jsonb(amount), source],
+    )
+    return [row["id"] for row in found]
 
 
 def save(connection: Connection, known: Iterable[Known]) -> None:

@@ -1,0 +1,82 @@
+"""`bus status`: how much is on its way, what waits for whom, and since when."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from bus import reconcile
+from bus.cli import screen
+from bus.cli.wiring import wired
+from bus.ledger import deliveries, letters
+from bus.ledger.database import Connection, one, rows
+
+# Each count is answered by an index of its own; the journal's finished events are too many to be counted.
+_EVENTS = """
+    SELECT (SELECT count(*) FROM event WHERE state = 'notified') AS notified,
+           (SELECT count(*) FROM event WHERE state = 'pending') AS pending,
+           (SELECT count(*) FROM event WHERE state = 'waiting') AS waiting,
+           (SELECT count(*) FROM event JOIN dead_letter ON event_seq = seq WHERE event.state = 'dead') AS dead,
+           (SELECT count(*) FROM event WHERE state = 'done' AND finished_at > now() - interval '1 day') AS done_today"""
+_OUTCOMES = """
+    SELECT outcome, count(*) AS events FROM event WHERE state = 'done' AND finished_at > now() - interval '1 day'
+    GROUP BY outcome ORDER BY count(*) DESC"""
+_OLDEST = """
+    SELECT entity_id, system, attempts, last_error, extract(epoch FROM now() - since)::float AS waits_s
+    FROM delivery WHERE state = 'due' ORDER BY since LIMIT 1"""
+
+
+def status(
+    context: typer.Context,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """Show how much is on its way, what waits for a person, and since when."""
+    with wired(context).ledger.transaction() as connection:
+        found = _look(connection)
+    if json:
+        screen.as_json(found)
+    else:
+        _show(found)
+
+
+def _look(connection: Connection) -> dict[str, Any]:
+    runs = reconcile.latest(connection, 1)
+    conflicts = one(connection, "SELECT count(*) AS n, min(deadline) AS next FROM conflict WHERE state = 'open'")
+    return {
+        "events": one(connection, _EVENTS),
+        "outcomes_today": {row["outcome"]: row["events"] for row in rows(connection, _OUTCOMES)},
+        "lanes": deliveries.lanes(connection),
+        "oldest_due": one(connection, _OLDEST),
+        "dead_letters": letters.groups(connection),
+        "conflicts": {"open": conflicts["n"], "next_deadline": conflicts["next"]} if conflicts else {},
+        "last_reconcile": runs[0] if runs else None,
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    outcomes = ", ".join(f"{count} {name}" for name, count in found["outcomes_today"].items())
+    today = found["events"].pop("done_today")
+    states = [*found["events"].items(), ("done in the last 24 h", f"{today}: {outcomes}" if outcomes else today)]
+    screen.table("events", ("state", "events"), states)
+    lanes = [[*list(row.values())[:-1], screen.age(row["oldest_s"])] for row in found["lanes"]]
+    screen.table("lanes", ("system", "due", "payments", "in flight", "dead", "parked", "oldest"), lanes)
+    oldest = found["oldest_due"]
+    if oldest:
+        why = f", {oldest['attempts']} attempts: {oldest['last_error']}" if oldest["last_error"] else ""
+        say = f"{screen.age(oldest['waits_s'])}, entity {oldest['entity_id']} in {oldest['system']}{why}"
+        screen.out().print(f"oldest due: {say}")
+    groups = [(row["cause"], row["system"], row["letters"], row["last_at"]) for row in found["dead_letters"]]
+    screen.table("dead letters", ("cause", "system", "letters", "last at"), groups, empty="none is open")
+    conflicts = found["conflicts"]
+    until = f", the first is decided by default at {screen.plain(conflicts['next_deadline'])}" if conflicts["open"] else ""
+    screen.out().print(f"conflicts: {conflicts['open']} open{until}")
+    screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
+
+
+def _run(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "never"
+    drifted = sum(system["missed"] + system["waiting"] for system in row["report"].get("systems", ()))
+    state = f"{drifted} drifted" if row["finished_at"] else "not finished"
+    return f"run {row['id']} at {screen.plain(row['started_at'])} UTC, {state}"

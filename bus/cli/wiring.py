@@ -1,0 +1,116 @@
+"""Wiring: what the command line is handed by the composition root, and how a command gets at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import typer
+from celery import Celery
+from pydantic import ValidationError
+from redis import Redis
+
+from bus.config import Config, Settings
+from bus.conflicts import Conflicts
+from bus.deadletters import DeadLetters
+from bus.envelope import Event
+from bus.errors import ConfigError
+from bus.ledger.database import Ledger
+from bus.ports import Accepted, Adapter, Entry, Mappings, Notification
+from bus.reconcile import Reconcile
+
+
+class Intake(Protocol):
+    """The way in, as the doors and the producer's commands use it (bus.publisher.Publisher)."""
+
+    def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
+        """Journal all of it in one transaction, then ring."""
+        ...
+
+    def publish(self, events: Event | dict[str, Any] | Sequence[Event | dict[str, Any]]) -> Accepted:
+        """Publish events that were parsed already; returns after the commit."""
+        ...
+
+
+class Wiring(Protocol):
+    """One process's bus (workers.bootstrap.Wiring). Parts are made when first asked for."""
+
+    settings: Settings
+    file: Config
+
+    @property
+    def config(self) -> Config:
+        """The file with the operator's switches laid over it; asks the ledger."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def redis(self) -> Redis: ...
+
+    @property
+    def mappings(self) -> Mappings: ...
+
+    @property
+    def celery(self) -> Celery: ...
+
+    @property
+    def publisher(self) -> Intake: ...
+
+    @property
+    def dead_letters(self) -> DeadLetters: ...
+
+    @property
+    def conflicts(self) -> Conflicts: ...
+
+    @property
+    def reconcile(self) -> Reconcile: ...
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]: ...
+
+    def worker_app(self) -> Celery:
+        """The Celery application with every task and the schedule."""
+        ...
+
+    def mapping_problems(self) -> list[str]:
+        """Gaps in tables, rules and golden samples, one line each."""
+        ...
+
+    def live_problems(self, system: str) -> list[str]:
+        """Codes of a live system without a mapping, and mapped ones that it lacks. Asks the system."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened."""
+        ...
+
+
+class Wire(Protocol):
+    """Puts the bus together. Raises ConfigError in plain words."""
+
+    def __call__(self, settings: Settings | None = None, file: Config | None = None) -> Wiring:
+        """By default from the environment and the file that it names."""
+        ...
+
+
+def wired(context: typer.Context, config: Path | None = None) -> Wiring:
+    """The bus of this command, closed when the command ends. `config` stands above BUS_CONFIG.
+
+    Raises ConfigError in plain words.
+    """
+    wire: Wire = context.obj
+    try:
+        wiring = wire(Settings(config=config)) if config else wire()
+    except ValidationError as error:  # the environment's; the file's are told by bus.config
+        raise ConfigError(_complaints(error)) from None
+    context.call_on_close(wiring.close)
+    return wiring
+
+
+def _complaints(error: ValidationError) -> str:
+    """Which variable, and what is wrong with it; never its value."""
+    complaints = error.errors(include_input=False, include_url=False, include_context=False)
+    return "\n".join(f"BUS_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in complaints)

@@ -1,0 +1,140 @@
+"""The invented company of `bus up` and the demo: a configuration that connects the two stand-ins, and their set-up."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bus.model import OrderStatus
+from bus.ports import Tables
+from bus.supervise.control import Control
+from bus.supervise.ports import LOOPBACK, Ports
+
+CRM, SHOP, BANK = "crm", "shop", "bank"
+_FIELDS = {
+    "order_id": "string",
+    "number": "string",
+    "delivery_method": "string",
+    "delivery_address": "string",
+    "paid_total": "double",
+    "payment_status": "string",
+}
+"""User fields of deals, by their key in mappings/tables.yaml, and the kind to make where the portal has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """Its secrets and where its systems are."""
+
+    ports: Ports
+    token: str
+    shop_key: str
+    bank_key: str
+    limited: bool = True
+    """The portal's request limit of the cloud: 2 a second, burst 50."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the configuration takes from the environment."""
+        return {
+            "BUS_SANDBOX_CRM_URL": f"http://{LOOPBACK}:{self.ports.crm}/rest/1/sandbox/",
+            "BUS_SANDBOX_CRM_TOKEN": self.token,
+            "BUS_SANDBOX_SHOP_URL": f"http://{LOOPBACK}:{self.ports.shop}/rest/1/sandbox/",
+            "BUS_SANDBOX_SHOP_KEY": self.shop_key,
+            "BUS_SANDBOX_BANK_KEY": self.bank_key,
+        }
+
+
+def found(ports: Ports, *, limited: bool) -> Company:
+    """A company with new secrets."""
+    return Company(ports, secrets.token_urlsafe(24), _key(), _key(), limited)
+
+
+def _key() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def write_config(company: Company, file: Path) -> None:
+    """The configuration as a file of its owner alone. Secrets are named in it, and stand in the environment."""
+    text = "# Made by `bus up` for its stand-in systems; start from deploy/bus.example.yaml for your own.\n"
+    text += yaml.safe_dump(_document(company), sort_keys=False, allow_unicode=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(text)
+    file.chmod(0o600)
+
+
+def _document(company: Company) -> dict[str, Any]:
+    rate = {"per_second": 2, "burst": 50} if company.limited else {"per_second": 0}
+    return {
+        "systems": {
+            CRM: {
+                "kind": "bitrix24",
+                "url": "${BUS_SANDBOX_CRM_URL}",
+                "application_token": "${BUS_SANDBOX_CRM_TOKEN}",
+                "integration_user": "1",
+                "rate": rate,
+                "timeout_s": 10,
+                "routes": {"order": {"in": "full", "out": "full"}},
+            },
+            SHOP: {
+                "kind": "bitrix_cms",
+                "url": "${BUS_SANDBOX_SHOP_URL}",
+                "keys": ["${BUS_SANDBOX_SHOP_KEY}"],
+                "integration_user": "1",
+                "timeout_s": 10,
+                "settings": {"pay_system": "3"},
+                "routes": {
+                    "order": {"in": "full", "out": "update-only"},
+                    "payment": {"in": "full", "out": "full"},
+                },
+            },
+            BANK: {
+                "kind": "events",
+                "keys": ["${BUS_SANDBOX_BANK_KEY}"],
+                "routes": {"payment": {"in": "full"}},
+            },
+        },
+        # Shorter than in production, for a day that lasts a minute, and so that a killed worker's claims lapse soon.
+        "limits": {
+            "lease_s": 30,
+            "backoff_base_s": 1.0,
+            "backoff_cap_s": 15.0,
+            "sweep_s": 2.0,
+            "republish_after_s": 5.0,
+            "reconcile_s": 60.0,
+            "breaker_open_s": 3.0,
+        },
+    }
+
+
+def furnish(company: Company, crm: Control, shop: Control, tables: Callable[[str, str], Tables], intake: str) -> None:
+    """Set the stand-ins up as an administrator would: user fields, order statuses, limits, webhooks to the intake."""
+    portal, codes = tables(CRM, "bitrix24"), tables(SHOP, "bitrix_cms")
+    names = {portal.name("fields", key): kind for key, kind in _FIELDS.items()}
+    present = crm.get("settings")["fields"]
+    crm.post("settings", {"fields": {name: kind for name, kind in names.items() if name and name not in present}})
+    shop.post("settings", {"statuses": _statuses(shop, codes)})
+    if not company.limited:
+        crm.post("limits", {"bucket": None, "operating": None})
+    crm.post("webhooks", {"url": f"{intake}/bitrix24/{CRM}", "application_token": company.token, "senders": 2})
+    shop.post("webhooks", {"url": f"{intake}/shop/{SHOP}", "secret": company.shop_key, "senders": 2})
+
+
+def _statuses(shop: Control, tables: Tables) -> list[dict[str, Any]]:
+    """Statuses that the tables know and the shop lacks, in the order of an order's life."""
+    present = shop.get("settings")["statuses"]
+    life = [status for status in OrderStatus if status is not OrderStatus.CANCELLED]
+    codes = [tables.codes("order_status", status.value, field="status")[0] for status in life]
+    sorts = {"A": 120, "S": 160}
+    return [
+        {"id": code, "type": "O", "sort": sorts.get(code, 100 + 10 * at), "name": status.value.capitalize()}
+        for at, (code, status) in enumerate(zip(codes, life, strict=True))
+        if code not in present
+    ]

@@ -1,0 +1,13 @@
+"""The `bus` command: the command line over the composition root; `python -m workers` is the same."""
+
+from bus import cli
+from workers.bootstrap import wire
+
+
+def main() -> None:
+    """Run the command line."""
+    cli.run(wire)
+
+
+if __name__ == "__main__":
+    main()
