@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.errors import ConfigError
@@ -48,6 +48,12 @@ class Route(Part):
 
     inward: Mode = Field(default=Mode.OFF, alias="in")
     outward: Mode = Field(default=Mode.OFF, alias="out")
+
+    @field_validator("inward", "outward", mode="before")
+    @classmethod
+    def _yaml_off(cls, value: Any) -> Any:
+        """YAML reads a bare `off` as false."""
+        return Mode.OFF if value is False else value
 
 
 class Rate(Part):

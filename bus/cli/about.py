@@ -23,7 +23,8 @@ def version() -> None:
 
 def schema(
     event: Annotated[str | None, typer.Option(metavar="TYPE", help="Only this event type, e.g. order.changed.")] = None,
-    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="The channels, as AsyncAPI 3.0.")] = False,  # noqa: FBT002
+    *,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="The channels, as AsyncAPI 3.0.")] = False,
 ) -> None:
     """Print the contract as JSON: the schema of every event, of one, or the AsyncAPI document."""
     if asyncapi and event:

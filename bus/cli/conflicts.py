@@ -21,7 +21,8 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the conflict.")
 @app.command("list")
 def show_all(
     context: typer.Context,
-    all_: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,  # noqa: FBT002
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Decided ones too.")] = False,
 ) -> None:
     """List conflicts, the most pressing first."""
     found = wired(context).conflicts.listing(None if all_ else "open")

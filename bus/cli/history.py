@@ -16,6 +16,12 @@ from bus.ledger.database import Connection, one, rows
 
 _NAMES = ("at", "actor", "what", "system", "field", "old", "new", "rule", "call")
 
+_KEPT = """
+    WITH RECURSIVE way AS (
+      SELECT id, merged_into FROM entity WHERE id = %s
+      UNION ALL SELECT entity.id, entity.merged_into FROM entity JOIN way ON entity.id = way.merged_into)
+    SELECT id FROM way WHERE merged_into IS NULL"""
+
 
 def tell(
     context: typer.Context,
@@ -33,10 +39,10 @@ def tell(
 def _find(connection: Connection, name: str, config: Config) -> UUID:
     """The entity of that name. Where it was united with another one, that one."""
     found = _by_id(name) or _by_record(connection, name) or _by_number(connection, name, config)
-    known = found and one(connection, "SELECT id, merged_into FROM entity WHERE id = %s", [found])
-    if not known:
+    row = found and one(connection, _KEPT, [found])
+    if not row:
         raise BadInput(f"nothing is known of {name!r}; give an order number, system/type/id or an entity's id")
-    return UUID(str(known["merged_into"] or known["id"]))
+    return UUID(str(row["id"]))
 
 
 def _by_id(name: str) -> UUID | None:

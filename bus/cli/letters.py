@@ -27,7 +27,8 @@ _MOST = 100_000
 def show_all(
     context: typer.Context,
     cause: Cause = None,
-    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,  # noqa: FBT002
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 200,
 ) -> None:
     """List dead letters, the newest trouble first."""

@@ -21,7 +21,8 @@ def mappings() -> None:
 @app.command()
 def check(
     context: typer.Context,
-    live: Annotated[bool, typer.Option("--live", help="Ask the systems which codes they really have.")] = False,  # noqa: FBT002
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Ask the systems which codes they really have.")] = False,
 ) -> None:
     """Look for codes without a mapping, fields without a rule, and golden samples that say something else."""
     wiring = wired(context)

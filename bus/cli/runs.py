@@ -18,7 +18,8 @@ _REPORT = ("system", "records", "sum", "missed", "healed", "waiting", "error")
 
 def run(
     context: typer.Context,
-    full: Annotated[bool, typer.Option("--full", help="From the beginning, not since the last run.")] = False,  # noqa: FBT002
+    *,
+    full: Annotated[bool, typer.Option("--full", help="From the beginning, not since the last run.")] = False,
 ) -> None:
     """Ask every system what it holds, and heal what no event told us of."""
     reconciling = wired(context).reconcile

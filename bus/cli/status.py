@@ -29,7 +29,8 @@ _OLDEST = """
 
 def status(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+    *,
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show how much is on its way, what waits for a person, and since when."""
     with wired(context).ledger.transaction() as connection:
@@ -69,7 +70,9 @@ def _show(found: dict[str, Any]) -> None:
     groups = [(row["cause"], row["system"], row["letters"], row["last_at"]) for row in found["dead_letters"]]
     screen.table("dead letters", ("cause", "system", "letters", "last at"), groups, empty="none is open")
     conflicts = found["conflicts"]
-    until = f", the first is decided by default at {screen.plain(conflicts['next_deadline'])}" if conflicts["open"] else ""
+    until = (
+        f", the first is decided by default at {screen.plain(conflicts['next_deadline'])}" if conflicts["open"] else ""
+    )
     screen.out().print(f"conflicts: {conflicts['open']} open{until}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
 

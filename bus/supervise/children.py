@@ -27,7 +27,7 @@ Say = Callable[[str], None]
 
 def command(*args: str) -> list[str]:
     """The argv of `bus ...` with this interpreter: works in a checkout too, where the command is not installed."""
-    return [sys.executable, "-P", "-c", "from workers.bootstrap import main; main()", *args]
+    return [sys.executable, "-P", "-m", "workers", *args]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 It is `bus.embedded` run as a script, the same small program (standard library only, 9 MB) that guards the engines: it
 holds the end of a pipe on which the supervisor names each child that began or ended; when the pipe ends, it sends
-SIGINT to those that are left, and SIGKILL after a grace. PR_SET_PDEATHSIG was not taken: it fires when the forking *thread*
+SIGINT to those left, and SIGKILL after a grace. PR_SET_PDEATHSIG was not taken: it fires when the forking *thread*
 ends, and ours restart children from threads; and it exists on Linux only.
 """
 

@@ -140,12 +140,12 @@ class World:
         return [row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)]
 
 
-def config(crm: str, shop: str, **changes: Any) -> Config:
+def config(crm_url: str, shop_url: str, **changes: Any) -> Config:
     """The bus's configuration for these two systems."""
     limits = {"backoff_base_s": 0.01, "backoff_cap_s": 0.05, "breaker_open_s": 0.1, **changes.pop("limits", {})}
     systems: dict[str, Any] = {
-        "crm": {"kind": "bitrix24", "url": crm, "application_token": TOKEN, "integration_user": "1"},
-        "shop": {"kind": "bitrix_cms", "url": shop, "keys": [SHOP_KEY], "integration_user": "1",
+        "crm": {"kind": "bitrix24", "url": crm_url, "application_token": TOKEN, "integration_user": "1"},
+        "shop": {"kind": "bitrix_cms", "url": shop_url, "keys": [SHOP_KEY], "integration_user": "1",
                  "settings": {"pay_system": "3"}},
         "bank": {"kind": "events", "keys": [BANK_KEY]},
     }

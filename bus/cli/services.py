@@ -1,0 +1,152 @@
+"""`bus worker`, `beat`, `flower`, `intake`: the processes that make up a running bus."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import typer
+import uvicorn
+from celery import signals
+from celery.utils.nodenames import gethostname
+
+from bus import log
+from bus.channels import CHORES, ENTITY_CHANNELS, lane_queue
+from bus.cli.plain import stoppable
+from bus.cli.wiring import Wiring, wired
+from bus.config import Settings
+from bus.errors import BadInput, ConfigError
+from bus.intake import create_app
+
+Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
+
+_THREADS: dict[Name, int] = {"payments": 4, "lanes": 4, "all": 8}
+_OTHERS = 2
+
+
+def worker(
+    context: typer.Context,
+    name: Annotated[Name, typer.Argument(help="What it works on; `all` is for a small bus.")],
+    system: Annotated[str | None, typer.Option(help="With `lanes`: only this system's lane.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Threads; by default 4 for payments and lanes, 8 for all, else 2.")
+    ] = None,
+    instance: Annotated[str, typer.Option(help="Tells several of one name on one host apart, e.g. 2.")] = "",
+) -> None:
+    """Run a worker until SIGTERM or Ctrl-C; it finishes what it has in hand. Start more of them for more throughput."""
+    wiring = wired(context)
+    _begin(wiring.settings)
+    queues = queues_of(name, wiring.file.systems, only=system)
+    node = "-".join(part for part in (name, system, instance) if part)
+    process = wiring.worker_app().Worker(
+        hostname=f"{node}@{gethostname()}",
+        queues=queues,
+        pool_cls="threads",  # prefork may need 32 s to stop, and finished tasks come again (facts/celery.md 0.9)
+        concurrency=concurrency or _THREADS.get(name, _OTHERS),
+        without_gossip=True,
+        without_mingle=True,
+        loglevel=wiring.settings.log_level.upper(),
+        quiet=True,
+    )
+    process.start()
+    raise typer.Exit(process.exitcode or 0)
+
+
+def queues_of(name: Name, systems: Iterable[str], *, only: str | None = None) -> list[str]:
+    """The queues a worker reads, the urgent first: Celery takes them in this order.
+
+    Raises BadInput when `only` is no system, or no lane is asked for.
+    """
+    known = list(systems)
+    if only is not None and (name != "lanes" or only not in known):
+        raise BadInput(f"--system goes with `lanes` and is one of: {', '.join(known)}", field="system")
+    urgent = [lane_queue(system, urgent=True) for system in known]
+    normal = [lane_queue(system, urgent=False) for system in known if only in (None, system)]
+    match name:
+        case "payments":
+            return ["payments", *urgent]
+        case "lanes":
+            return normal
+        case "chores":
+            return [CHORES]
+        case "all":
+            return [
+                "payments",
+                *urgent,
+                *(channel for channel in ENTITY_CHANNELS if channel != "payments"),
+                *normal,
+                CHORES,
+            ]
+    return [name]
+
+
+def beat(context: typer.Context) -> None:
+    """Run the clock that has chores done: sweep, deadlines, reconciliation, retention. Two of them do no harm."""
+    wiring = wired(context)
+    _begin(wiring.settings)
+    wiring.worker_app().Beat(
+        scheduler_cls="celery.beat:Scheduler",  # in memory: each chore may come early or twice, no file is left behind
+        loglevel=wiring.settings.log_level.upper(),
+        quiet=True,
+    ).run()
+
+
+def flower(
+    context: typer.Context,
+    address: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 5555,
+) -> None:
+    """Run Flower, Celery's window on workers and queues, to look through only.
+
+    User `bus` with the password of BUS_FLOWER_PASSWORD, which only a loopback address may do without.
+    """
+    wiring = wired(context)
+    password = wiring.settings.flower_password
+    if password and not password.get_secret_value().isascii():
+        raise ConfigError("BUS_FLOWER_PASSWORD: Flower can compare ASCII only; choose Latin letters and digits")
+    if not password and not _loopback(address):
+        raise ConfigError(
+            f"BUS_FLOWER_PASSWORD is not set: without it Flower listens on 127.0.0.1 only, not on {address}"
+        )
+    _begin(wiring.settings)
+    from bus.cli import window  # noqa: PLC0415 - half a second that no other command has to wait
+
+    with stoppable():
+        window.serve(wiring.celery, address, port, password)
+
+
+def intake(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Where to listen; behind a proxy that ends TLS, 127.0.0.1.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")] = 8080,
+) -> None:
+    """Run the public door: webhooks and events over HTTP. It answers once what it was sent is in the ledger."""
+    wiring = wired(context)
+    _begin(wiring.settings)
+    door = create_app(wiring.file, wiring.publisher, wiring.mappings, ready=lambda: _ask(wiring))
+    with stoppable():
+        uvicorn.run(door, host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+def _ask(wiring: Wiring) -> None:
+    """Can events be taken? Raises Transient when not. The broker is not asked: its bells may be rung later."""
+    with wiring.ledger.transaction() as connection:
+        connection.execute("SELECT 1")
+
+
+def _begin(settings: Settings) -> None:
+    """Logs of a service; Celery leaves them alone when someone answers its signal."""
+    log.configure(settings.log_level)
+    signals.setup_logging.connect(_already_set_up)
+
+
+def _already_set_up(**_: object) -> None:
+    """Celery asks who sets up logging; we did."""
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
