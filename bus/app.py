@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery import Celery
-from kombu import Queue  # type: ignore[attr-defined]  # re-exported lazily
+from kombu import Queue
 
 from bus import channels
 
@@ -23,7 +23,7 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
     names = channels.queues(systems)
     app.conf.update(
         # Names only, no exchange: Celery then uses the anonymous exchange and there is no binding table to lose.
-        task_queues=[Queue(name) for name in names],  # type: ignore[no-untyped-call]  # kombu has no types
+        task_queues=[Queue(name) for name in names],
         task_default_queue=channels.CHORES,
         task_create_missing_queues=False,  # a typo would be a queue that nobody reads
         task_routes={channels.apply_task(name): {"queue": name} for name in channels.ENTITY_CHANNELS},

@@ -45,6 +45,7 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     known = entities.find(connection, kind, {key for some in keys.values() for key in some} | _own(batch))
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     groups = _Groups(known)
+    told = entities.only_records(connection, known.values())
     new: dict[UUID, Kind] = {}
     taken: set[UUID] = set()
     for row in batch:
@@ -55,9 +56,9 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
         if seq in waiting:
             continue
         found = groups.of(keys[seq])
-        if len(found) > 1 and (clash := entities.two_orders(connection, found)):
+        if clash := _clash(row, found, told):
             answer.refused[seq] = Permanent(
-                f"{row['subject']} of {row['source']} ties together {clash}; correct its order field",
+                f"{row['subject']} of {row['source']} ties together {clash}; correct what it refers to, then retry",
                 cause="two orders tied together",
             )
             waiting.add(seq)
@@ -72,6 +73,8 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
             found = {uuid4()}
             new[next(iter(found))] = kind
         groups.join(keys[seq], found)
+        record_type, _, external_id = row["subject"].partition("/")
+        told.update({(entity, row["source"], record_type): external_id for entity in found})
     entities.create(connection, new)
     chosen = {root: _kept(connection, group, new) for root, group in groups.entities().items()}
     answer.unite += [group for group in groups.entities().values() if len(group) > 1]
@@ -81,6 +84,22 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     names = {key: chosen[groups.root(key)] for key in groups.keys() if key not in known}
     names |= {entities.own_key(kind, entity): entity for entity in new}
     answer.learnt |= entities.learn(connection, kind, names)
+
+
+def _clash(row: Row, found: set[UUID], told: dict[tuple[UUID, str, str], str]) -> str | None:
+    """Would this event make one thing of two records of one system? Then they are two things, whatever refers to both.
+
+    Two deals of one order are bearable (a manager copied one): the first stays the one that we write to.
+    """
+    record_type, _, external_id = row["subject"].partition("/")
+    names: dict[tuple[str, str], set[str]] = {(row["source"], record_type): {external_id}}
+    for (entity, system, kind), known_as in told.items():
+        if entity in found:
+            names.setdefault((system, kind), set()).add(known_as)
+    for (system, kind), ids in names.items():
+        if len(ids) > 1 and kind != "deal":
+            return f"{kind}s {' and '.join(sorted(ids))} of {system}"
+    return None
 
 
 def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -> set[UUID]:

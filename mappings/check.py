@@ -19,6 +19,9 @@ from mappings.tables import CODES, Table, funnel_of
 
 _STATES: Mapping[Kind, type[StrEnum]] = {"order": OrderStatus, "payment": PaymentState}
 
+LIVE_TABLES: Mapping[str, str] = {"bitrix24": "deal_stage", "bitrix_cms": "order_status"}
+"""The table that is compared with a live system's own directory, by kind of system."""
+
 
 class _Sample(BaseModel):
     """A golden sample. `canonical` as `shown`; `written` is the change that makes `raw` say `fields`."""

@@ -27,6 +27,7 @@ from bus.publisher import Publisher
 from bus.reception import Reception
 from bus.reconcile import Reconcile
 from bus.systems.connect import Urgent, connect
+from mappings import check
 from mappings.registry import Registry
 from workers import beat, counterparties, deals, lanes, orders, payments
 
@@ -139,6 +140,24 @@ class Wiring:
         beat.register(self.celery, self.chores, self.reconcile)
         beat.schedule(self.celery, self.file.limits)
         return self.celery
+
+    def mapping_problems(self) -> list[str]:
+        """Gaps in tables, rules and golden samples, one line each."""
+        return check.problems(self.mappings, self.file)
+
+    def live_problems(self, system: str) -> list[str]:
+        """Codes of a live system without a mapping, and mapped ones that it lacks. Asks the system."""
+        table = check.LIVE_TABLES[self.file.systems[system].kind]
+        return check.live(self.mappings, system, self.adapters[system].codes(table), table)
+
+    def close(self) -> None:
+        """Close what was opened; what was never asked for was never made."""
+        made = self.__dict__
+        for adapter in made.get("adapters", {}).values():
+            adapter.close()
+        for part in ("ledger", "redis", "celery"):
+            if part in made:
+                made[part].close()
 
 
 def wire(settings: Settings | None = None, file: Config | None = None) -> Wiring:

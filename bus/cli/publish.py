@@ -32,7 +32,7 @@ _STDIN = Path("-")
 def publish(
     context: typer.Context,
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="One event a line; - reads stdin.")
+        Path, typer.Argument(metavar="FILE", help="One event a line; - reads stdin.")
     ],
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events committed at a time.")] = 500,
     *,

@@ -302,18 +302,15 @@ def eldest(connection: Connection, ids: Collection[UUID]) -> UUID:
     return UUID(str(found["id"]))
 
 
-def two_orders(connection: Connection, ids: Collection[UUID]) -> str | None:
-    """Do these entities have two different orders of one system? Then they are two things, whatever a deal says.
-
-    Two deals of one order are bearable (a manager copied one): the first stays the one we write to.
-    """
-    found = one(
+def only_records(connection: Connection, ids: Iterable[UUID]) -> dict[tuple[UUID, str, str], str]:
+    """External ids of the linked records of these entities, by entity, system and type (the first of several)."""
+    found = rows(
         connection,
-        """SELECT system, string_agg(external_id, ' and ' ORDER BY external_id) AS both FROM record
-           WHERE entity_id = ANY(%s) AND type = 'order' AND state = 'linked' GROUP BY system HAVING count(*) > 1""",
+        """SELECT entity_id, system, type, external_id FROM record
+           WHERE entity_id = ANY(%s) AND state = 'linked' ORDER BY id DESC""",
         [list(ids)],
     )
-    return f"orders {found['both']} of {found['system']}" if found else None
+    return {(row["entity_id"], row["system"], row["type"]): row["external_id"] for row in found}
 
 
 def move(connection: Connection, lost: UUID, kept: UUID) -> None:

@@ -170,6 +170,17 @@ def test_two_different_orders_are_never_tied_into_one_by_a_typing_error(world: W
     assert len(world.rows("SELECT 1 FROM entity WHERE kind = 'order' AND merged_into IS NULL")) == 2
 
 
+def test_two_orders_with_one_number_stay_two(world: World) -> None:
+    for order in (1, 2):
+        world.wiring.publisher.publish({
+            "source": "shop", "type": "order.changed", "subject": f"order/{order}", "time": "2026-10-05T10:00:00Z",
+            "data": {"number": "7", "status": "new"},
+        })  # fmt: skip
+    world.wiring.pipeline.process(world.bells.published)
+    assert [letter["cause"] for letter in world.letters()] == ["two orders tied together"]
+    assert len(world.rows("SELECT 1 FROM record WHERE type = 'order'")) == 1
+
+
 def _told(system: str, subject: str):  # noqa: ANN202
     from bus.ports import Notification
 

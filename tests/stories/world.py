@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from bus.config import Config, Settings, from_document
+from bus.config import Settings, from_document
 from bus.envelope import Event
 from bus.intake import create_app as create_intake
 from bus.ledger import journal
@@ -68,6 +68,8 @@ class World:
     wiring: Wiring
     bells: HandBells
     clock: "Clock"
+    crm_url: str = ""
+    shop_url: str = ""
 
     def settle(self, deadline_s: float = 20.0) -> None:
         """Let everything that is on its way arrive; fails when it does not come to rest in time."""
@@ -140,23 +142,23 @@ class World:
         return [row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)]
 
 
-def config(crm_url: str, shop_url: str, **changes: Any) -> Config:
-    """The bus's configuration for these two systems."""
+def raw_config(crm_url: str, shop_url: str, **changes: Any) -> dict[str, Any]:
+    """The bus's configuration for these two systems, as the YAML file says it."""
     limits = {"backoff_base_s": 0.01, "backoff_cap_s": 0.05, "breaker_open_s": 0.1, **changes.pop("limits", {})}
+    shop_settings = {"pay_system": "3"}
     systems: dict[str, Any] = {
         "crm": {"kind": "bitrix24", "url": crm_url, "application_token": TOKEN, "integration_user": "1"},
-        "shop": {"kind": "bitrix_cms", "url": shop_url, "keys": [SHOP_KEY], "integration_user": "1",
-                 "settings": {"pay_system": "3"}},
+        "shop": {"kind": "bitrix_cms", "url": shop_url, "keys": [SHOP_KEY], "settings": shop_settings},
         "bank": {"kind": "events", "keys": [BANK_KEY]},
     }
     for name, system in systems.items():
         system |= {"timeout_s": 5, "routes": ROUTES[name], **changes.get(name, {})}
-    return from_document({"systems": systems, "limits": limits, **changes.get("top", {})}, {})
+    return {"systems": systems, "limits": limits, **changes.get("top", {})}
 
 
 @contextmanager
-def build(database_url: str, broker_url: str, **changes: Any) -> Iterator[World]:
-    """Start a world; everything in it ends with the test."""
+def build(database_url: str, broker_url: str, *, ring: bool = False, **changes: Any) -> Iterator[World]:
+    """Start a world; everything in it ends with the test. `ring`: bells go over the real queue, to real workers."""
     with ExitStack() as stack:
         clock = Clock()
         portal, shop = Portal(cloud=False, clock=clock), Shop(clock=clock)
@@ -165,15 +167,15 @@ def build(database_url: str, broker_url: str, **changes: Any) -> Iterator[World]
         crm_url = rest_url(stack.enter_context(running(create_site(portal))), portal)
         shop_url = rest_url(stack.enter_context(running(create_site(shop))), shop)
         settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
-        wiring = Wiring(settings, config(crm_url, shop_url, **changes))
+        wiring = Wiring(settings, from_document(raw_config(crm_url, shop_url, **changes), {}))
         bells = HandBells()
-        wiring.__dict__["bells"] = bells
+        if not ring:
+            wiring.__dict__["bells"] = bells
         intake = stack.enter_context(running_intake(wiring))
         portal.webhooks.append({"id": 201, "url": f"{intake}/bitrix24/crm", "application_token": TOKEN})
         shop.webhooks.append({"id": 201, "url": f"{intake}/shop/shop", "secret": SHOP_KEY})
-        stack.callback(wiring.ledger.close)
-        stack.callback(wiring.redis.close)
-        yield World(portal, shop, wiring, bells, clock)
+        stack.callback(wiring.close)
+        yield World(portal, shop, wiring, bells, clock, crm_url, shop_url)
 
 
 @contextmanager

@@ -1,0 +1,110 @@
+import os
+import signal
+import socket
+
+import pytest
+import requests
+
+from bus.cli.plain import stoppable
+from bus.cli.services import queues_of
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "queues"),
+    [
+        ("payments", None, ["payments", "lane.shop.payments", "lane.crm.payments"]),
+        ("orders", None, ["orders"]),
+        ("lanes", None, ["lane.shop", "lane.crm"]),
+        ("lanes", "crm", ["lane.crm"]),
+        ("chores", None, ["chores"]),
+        (
+            "all",
+            None,
+            ["payments", "lane.shop.payments", "lane.crm.payments", "orders", "deals", "counterparties"]
+            + ["lane.shop", "lane.crm", "chores"],
+        ),
+    ],
+)
+def test_a_worker_reads_its_queues_the_urgent_first(name, only, queues):
+    assert queues_of(name, ["shop", "crm"], only=only) == queues
+
+
+@pytest.mark.parametrize("words", [["lanes", "--system", "crm"], ["orders", "--system", "onec"]])
+def test_a_worker_for_a_system_that_is_not_there_does_not_start(bus, words):
+    result = bus("worker", *words)
+
+    assert (result.exit_code, result.stderr) == (1, "--system goes with `lanes` and is one of: onec, bank\n")
+
+
+def test_a_worker_works_and_stops_in_order(bus):
+    with bus.process("worker", "payments", "--instance", "2") as process:
+        process.until(lambda: process.hears("ready"))
+        assert process.hears("payments-2@")
+        assert process.stop() == 0, "".join(process.said)
+
+
+def test_beat_rings_and_stops_in_order_and_leaves_no_file(bus):
+    before = set(os.listdir())
+    with bus.process("beat") as process:
+        process.until(lambda: process.hears("Scheduler: Sending due task"))
+        assert process.stop() == 0, "".join(process.said)
+    assert set(os.listdir()) == before
+
+
+def test_the_intake_answers_and_stops_in_order(bus):
+    port = free_port()
+    with bus.process("intake", "--port", port) as process:
+        process.until(lambda: process.hears("Uvicorn running"))
+        assert requests.get(f"http://127.0.0.1:{port}/ready", timeout=5).json() == {"status": "ok"}
+        assert process.stop() == 0, "".join(process.said)
+
+
+def test_flower_on_loopback_shows_and_does_nothing(bus):
+    bus.env["BUS_FLOWER_PASSWORD"] = "qwe5,secret"
+    port = free_port()
+    with bus.process("flower", "--port", port) as process:
+        process.until(lambda: process.hears("flower.listening"))
+        page = f"http://127.0.0.1:{port}/workers"
+        auth = ("bus", "qwe5,secret")
+        assert requests.get(page, timeout=5).status_code == 401
+        assert requests.get(page, auth=auth, timeout=5).status_code == 200
+        task = f"http://127.0.0.1:{port}/api/task/send-task/chores.sweep"
+        assert requests.post(task, auth=auth, json={}, timeout=5).status_code == 403
+        assert process.stop() == 0, "".join(process.said)
+    assert not process.hears("qwe5")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "", "192.0.2.1", "flower.example"])
+def test_flower_without_a_password_listens_to_nobody_else(bus, address):
+    result = bus("flower", "--address", address)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("BUS_FLOWER_PASSWORD is not set")
+
+
+def test_flower_refuses_a_password_that_it_cannot_compare(bus):
+    bus.env["BUS_FLOWER_PASSWORD"] = "пароль"
+
+    assert "ASCII only" in bus("flower").stderr
+
+
+def test_a_stand_in_runs_until_it_is_stopped(bus):
+    with bus.process("sandbox", "bitrix24") as process:
+        process.until(lambda: process.hears("/_sandbox/"))
+        assert process.stop() == 0, "".join(process.said)
+
+
+def test_sigterm_is_an_orderly_exit_and_what_was_before_comes_back():
+    before = signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as stopped, stoppable(143):
+        signal.raise_signal(signal.SIGTERM)
+
+    assert stopped.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
