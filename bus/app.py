@@ -27,7 +27,7 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
         task_default_queue=channels.CHORES,
         task_create_missing_queues=False,  # a typo would be a queue that nobody reads
         task_routes={channels.apply_task(name): {"queue": name} for name in channels.ENTITY_CHANNELS},
-        # Delivery: acknowledged after the work; a killed child's message comes back at once. A failure is in our ledger.
+        # Acknowledged after the work; a killed child's message comes back at once. A failure is in our ledger.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_acks_on_failure=True,

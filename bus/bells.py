@@ -1,4 +1,4 @@
-"""Bells: committed events are put on their channels and lanes are woken; what is lost here is rung again by the sweep."""
+"""Bells: committed events are put on their channels and lanes are woken; what is lost is rung again by the sweep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chores: what beat has done over and over: ring again, let deadlines pass, forget what is old. Two beats do no harm."""
+"""Chores: what beat has done over and over: ring again, let deadlines pass, forget what is old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration: one YAML file for what is connected and how, the environment for secrets; nothing else reads either."""
+"""Configuration: one YAML file for what is connected and how, the environment for secrets; read here only."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import os
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bus.errors import ConfigError
-from bus.model import Kind
+from bus.model import Json, Kind
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
@@ -51,7 +51,7 @@ class Route(Part):
 
     @field_validator("inward", "outward", mode="before")
     @classmethod
-    def _yaml_off(cls, value: Any) -> Any:
+    def _yaml_off(cls, value: Json) -> Json:
         """YAML reads a bare `off` as false."""
         return Mode.OFF if value is False else value
 
@@ -186,7 +186,7 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Config:
     return from_document(document, dict(os.environ) if environment is None else environment, name=str(path))
 
 
-def from_document(document: Any, environment: dict[str, str], *, name: str = "config") -> Config:
+def from_document(document: Json, environment: dict[str, str], *, name: str = "config") -> Config:
     """A Config from parsed YAML. Raises ConfigError that lists every complaint with its key."""
     try:
         return Config.model_validate(_filled(document, environment, ""))
@@ -198,7 +198,7 @@ def from_document(document: Any, environment: dict[str, str], *, name: str = "co
         raise ConfigError("\n".join([f"{name}:", *lines])) from None
 
 
-def _filled(node: Any, environment: dict[str, str], key: str) -> Any:
+def _filled(node: Json, environment: dict[str, str], key: str) -> Json:
     if isinstance(node, dict):
         return {name: _filled(item, environment, f"{key}.{name}".lstrip(".")) for name, item in node.items()}
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""Conflicts: a field with two values is decided by a person, or by its policy's default once the deadline has passed."""
+"""Conflicts: a field with two values is decided by a person, or by its policy's default once the deadline is over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: what needs a person, by cause; sent again one by one, a group at once, or at a chosen rate; or ended."""
+"""Dead letters: what needs a person, by cause; sent again singly, by group or at a chosen rate; or ended."""
 
 from __future__ import annotations
 

@@ -6,10 +6,9 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
 from pydantic_core import PydanticCustomError
 
 from bus.errors import BadInput
@@ -69,7 +68,7 @@ class Event(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _derive(cls, values: Any) -> Any:
+    def _derive(cls, values: Json) -> Json:
         if isinstance(values, dict) and not values.get("id"):
             values = {**values, "id": derived_id(values)}
         return values
@@ -114,7 +113,7 @@ class Event(BaseModel):
         return self.type.endswith(".deleted")
 
 
-def derived_id(values: dict[str, Any]) -> str:
+def derived_id(values: dict[str, Json]) -> str:
     """An id that the same change always gets: from source, type, subject and source version (or time), and content.
 
     The content is part of it because Bitrix24 dates changes to the second: two changes in one second share a version.
@@ -125,13 +124,13 @@ def derived_id(values: dict[str, Any]) -> str:
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: Json) -> Json:
     if isinstance(value, dict):
         return sorted((key, _canonical(item)) for key, item in value.items())
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
-def _has_nul(value: Any) -> bool:
+def _has_nul(value: Json) -> bool:
     if isinstance(value, dict):
         return any("\x00" in str(key) or _has_nul(item) for key, item in value.items())
     if isinstance(value, list):
@@ -145,7 +144,7 @@ def version_order(sourceversion: str | None) -> int | None:
     return int(found[0]) if found and len(found[0]) <= _DIGITS else None
 
 
-def parse(document: Any) -> Event:
+def parse(document: Json) -> Event:
     """One event from JSON. Raises BadInput that names the field."""
     try:
         return Event.model_validate(document)
@@ -154,7 +153,7 @@ def parse(document: Any) -> Event:
 
 
 def bad_input(error: ValidationError) -> BadInput:
-    """The first complaint of pydantic, in our words: which field, what is wrong. Values are left out: they may be personal."""
+    """The first complaint of pydantic, in our words: which field, what is wrong; never a value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     message = first["msg"]
     field = ".".join(str(part) for part in first["loc"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003 - part of a public signature
+from datetime import datetime
 
 Redacted = dict[str, object]
 

@@ -81,7 +81,7 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     for row in batch:
         if row["seq"] in keys and row["seq"] not in answer.unwanted and row["seq"] not in waiting:
             answer.entity[row["seq"]] = chosen[groups.root(keys[row["seq"]][0])]
-    names = {key: chosen[groups.root(key)] for key in groups.keys() if key not in known}
+    names = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
     names |= {entities.own_key(kind, entity): entity for entity in new}
     answer.learnt |= entities.learn(connection, kind, names)
 
@@ -103,7 +103,7 @@ def _clash(row: Row, found: set[UUID], told: dict[tuple[UUID, str, str], str]) -
 
 
 def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -> set[UUID]:
-    """The payment that the order still expects and that this one is: pending, of the same amount, not told by this source.
+    """The payment that the order expects and that this one is: pending, of the same amount, not told by this source.
 
     The bank says that the money came, the shop has the payment waiting: they are one. The order's lock keeps two equal
     payments at once from both becoming the one that is expected.
@@ -207,5 +207,5 @@ class _Groups:
     def entities(self) -> dict[str, set[UUID]]:
         return {root: self._found[root] for root in {self.root(key) for key in self._parent}}
 
-    def keys(self) -> list[str]:
+    def known_keys(self) -> list[str]:
         return list(self._parent)

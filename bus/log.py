@@ -59,7 +59,7 @@ _SECRETS = tuple(
 )
 
 
-def configure(level: Level = "info", json: bool | None = None) -> None:  # noqa: FBT001 - a command line hands it on
+def configure(level: Level = "info", json: bool | None = None) -> None:
     """Set up logging for this process; calling it again replaces what was set up. `json` None: unless on a terminal.
 
     uvicorn needs log_config=None and Celery worker_hijack_root_logger=False (or a receiver of setup_logging), or they

@@ -229,7 +229,7 @@ def _verdict(
     )
 
 
-def decide(  # noqa: PLR0913 - the seven facts a policy may look at
+def decide(  # noqa: PLR0911 - one answer per policy
     policy: Policy, ours: Json, theirs: Json, our_word: Said, their_word: Said, alone: bool, refunded: bool = False
 ) -> Verdict:
     """Apply one policy to one field."""

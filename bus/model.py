@@ -245,4 +245,3 @@ def nest(fields: Mapping[str, Json]) -> dict[str, Json]:
 def money(value: Json) -> Decimal:
     """The amount of a money field in `Fields`; zero for None."""
     return Decimal(value["amount"]) if value else Decimal(0)
-

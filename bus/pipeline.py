@@ -1,4 +1,4 @@
-"""THE PATH: record, identify, lock, gather, merge, save; one transaction for a batch of events, no I/O but the ledger."""
+"""THE PATH: record, identify, lock, gather, merge, save: one transaction for a batch, no I/O but the ledger."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Pipeline:
             for row in rows
             if (known := batch.known.get(who.entity.get(row["seq"], UUID(int=0)))) and (parent := known.parent_id)
         } - set(batch.known)
-        if late:  # a payment known before: its order comes under the lock too; ids ascend per statement, retries do the rest
+        if late:  # a payment known before: its order comes under the lock too; a deadlock is retried
             batch.known |= entities.lock(connection, late)
         return rows
 
@@ -242,9 +242,7 @@ class Pipeline:
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
         done.outcomes[Outcome.WAITING] += len(who.waits_for)
         letters.write(connection, list(batch.letters.values()))
-        letters.resolve_events(
-            connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD]
-        )
+        letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
         conflicts.ask(connection, list(batch.questions.values()))
         history.write(connection, batch.lines)
         done.lanes = self._deliver(connection, batch)
@@ -254,7 +252,7 @@ class Pipeline:
         return done
 
     def _deliver(self, connection: Connection, batch: Batch) -> set[tuple[str, bool]]:
-        """Every system whose record now differs gets a due delivery; one whose record does not differ any more, none."""
+        """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""
         due: list[Due] = []
         settled: list[tuple[UUID, str]] = []
         for entity, (priority, seq) in batch.touched.items():

@@ -29,7 +29,7 @@ class Held:
 class Translation:
     """What a translator makes of one raw record.
 
-    `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer where it has one;
+    `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer, if any;
     `modified_at` is the record's own modification time; `held` names codes without a mapping.
     """
 

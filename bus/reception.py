@@ -1,9 +1,8 @@
-"""Reception: what arrives on a channel's queue, from us or from a foreign producer, is journaled and taken on the path."""
+"""Reception: what arrives on a channel's queue, from us or from a stranger, is journaled and taken on the path."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import structlog
 
@@ -13,6 +12,7 @@ from bus.ledger import journal, letters
 from bus.ledger.database import Ledger
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
+from bus.model import Json
 from bus.pipeline import Pipeline
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -24,7 +24,7 @@ class Reception:
     def __init__(self, ledger: Ledger, pipeline: Pipeline) -> None:
         self._ledger, self._pipeline = ledger, pipeline
 
-    def take(self, channel: str, message: Any) -> Counter[Outcome]:
+    def take(self, channel: str, message: Json) -> Counter[Outcome]:
         """One message: an event or a list of them. Raises Transient when the ledger cannot be reached."""
         documents = message if isinstance(message, list) else [message]
         events, outcomes = [], Counter[Outcome]()
@@ -37,13 +37,13 @@ class Reception:
         return outcomes + self._pipeline.process(events)
 
     @staticmethod
-    def _event(document: Any) -> Event:
+    def _event(document: Json) -> Event:
         event = parse(document)
-        if event.source == "bus":  # only the ledger itself speaks for the bus; its events are there before their message
+        if event.source == "bus":  # only the ledger speaks for the bus; its events are there before their message
             return event.model_copy(update={"data": None})
         return event
 
-    def _reject(self, channel: str, document: Any, reason: str) -> None:
+    def _reject(self, channel: str, document: Json, reason: str) -> None:
         with self._ledger.transaction() as connection:
             seq = journal.reject(connection, channel, document, reason)
             if seq is not None:

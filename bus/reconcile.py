@@ -138,7 +138,8 @@ class Reconcile:
             try:
                 made = entries(adapter.system, kind, record, self._mappings)
             except BusError as error:
-                log.warning("reconcile.unreadable", system=adapter.system, subject=f"{record.type}/{record.id}", reason=str(error))
+                subject = f"{record.type}/{record.id}"
+                log.warning("reconcile.unreadable", system=adapter.system, subject=subject, reason=str(error))
                 continue
             times.append(made[0].event.time)
             seen += made
@@ -176,8 +177,9 @@ class Reconcile:
             run(
                 connection,
                 """INSERT INTO drift (run_id, system, subject, entity_id, field, cause, healing)
-                   SELECT run_id, system, subject, entity_id, field, cause, healing FROM jsonb_to_recordset(%s)
-                     AS new(run_id bigint, system text, subject text, entity_id uuid, field text, cause text, healing text)""",
+                   SELECT run_id, system, subject, entity_id, field, cause, healing
+                   FROM jsonb_to_recordset(%s) AS new(run_id bigint, system text, subject text, entity_id uuid,
+                     field text, cause text, healing text)""",
                 [bulk(found)],
             )
 

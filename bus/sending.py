@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from bus import merge, retry
+from bus.envelope import version_order
 from bus.errors import BusError, Dropped, NotReady, Permanent, UnknownCode
 from bus.ledger import deliveries, entities, history, letters
 from bus.ledger.database import Connection, Row
@@ -21,7 +22,6 @@ from bus.ledger.entities import Known, Linked
 from bus.ledger.history import Line
 from bus.ledger.letters import Letter
 from bus.model import Fields, flatten
-from bus.envelope import version_order
 from bus.observe import differences, fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Failed, Raw, RawRecord, Tables, Translator, Write, Written
@@ -31,6 +31,7 @@ from bus.translate import entries
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _PARENT_MISSING_S = 5.0
+
 
 @dataclass(slots=True)
 class Job:
@@ -179,7 +180,9 @@ class Sending:
         """What reading one record tells us that we did not know."""
         if job.present is None:
             event_type = self._parts.mappings.translator(self._kind, record_type).EVENT
-            return [removal(self._system, event_type, f"{record_type}/{job.external_id}", self._parts.now(), str(uuid4()))]
+            return [
+                removal(self._system, event_type, f"{record_type}/{job.external_id}", self._parts.now(), str(uuid4()))
+            ]
         seen = self._seen(record_type, job, job.present)
         job.there = flatten(job.known.view.kind, seen.event.data or {})
         return [seen] if job.linked and differences(job.there, job.linked.view.base) else []
@@ -281,7 +284,9 @@ class Sending:
     def _in_own_words(self, job: Job, said: Fields, raw: Raw, translator: Translator) -> Fields:
         """What the record answers otherwise than it was told, and yet means the same (rows that keep no product)."""
         other = {name: value for name, value in job.told.items() if name in said and said[name] != value}
-        return {name: said[name] for name in other if not translator.from_canonical({name: other[name]}, raw, self._tables)}
+        return {
+            name: said[name] for name in other if not translator.from_canonical({name: other[name]}, raw, self._tables)
+        }
 
     def _tell_of_edit_between(self, record_type: str, job: Job, result: Written) -> None:
         """A person's edit between our read and our write: the system told us how the record stood just before."""
@@ -318,7 +323,9 @@ class Sending:
             again=decision.until.isoformat() if isinstance(decision, retry.Again) else None,
         )
 
-    def _bury(self, connection: Connection, job: Job, error: BusError, sent: Raw, answered: Raw, state: str = "dead") -> None:
+    def _bury(
+        self, connection: Connection, job: Job, error: BusError, sent: Raw, answered: Raw, state: str = "dead"
+    ) -> None:
         if deliveries.stop(connection, job.row, state, str(error)):
             letter = Letter(
                 self._system,
@@ -333,7 +340,7 @@ class Sending:
             letters.write(connection, [letter])
 
     def _park(self, job: Job) -> None:
-        """The loop breaker: too many writes to one record in the window. Parked, with an alert, until a person looks."""
+        """The loop breaker: too many writes to one record in the window. Parked until a person looks."""
         error = Permanent(
             f"{job.row['writes']} writes in {self._limits.loop_window_s} s: something writes against us", cause="loop"
         )

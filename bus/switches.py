@@ -1,4 +1,4 @@
-"""Switches: how far each direction of each route is on; the configuration says it, an operator may turn it at run time."""
+"""Switches: how far each direction of each route is on: said by the configuration, turned by an operator."""
 
 from __future__ import annotations
 

@@ -83,6 +83,10 @@ class CodeTables:
                             f"{file}: prefer.{table}.{value}: add {code!r}: {value} to codes.{table} first"
                         )
 
+    def named(self, table: str) -> Mapping[str, str | None]:
+        """A table of names whole: what the portal calls each thing of ours that it keeps."""
+        return self._names.get(table, {})
+
     def canonical(self, table: str, code: str, *, field: str) -> str:
         """Canonical value of a system's code; UnknownCode if there is none."""
         try:

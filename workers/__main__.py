@@ -1,12 +1,12 @@
 """The `bus` command: the command line over the composition root; `python -m workers` is the same."""
 
-from bus import cli
+from bus.cli import run
 from workers.bootstrap import wire
 
 
 def main() -> None:
     """Run the command line."""
-    cli.run(wire)
+    run(wire)
 
 
 if __name__ == "__main__":

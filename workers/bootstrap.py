@@ -1,4 +1,4 @@
-"""Bootstrap: the composition root. Everything is put together here, once per process; nothing connects before it is used."""
+"""Bootstrap: the composition root. Everything is put together here; nothing connects before it is used."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _now() -> datetime:
 
 @dataclass
 class Wiring:
-    """One process's bus. Parts are made when first asked for, so that a producer needs no adapter and a lane no intake."""
+    """One process's bus. Parts are made when first asked for: a producer needs no adapter, a lane no intake."""
 
     settings: Settings
     file: Config
@@ -123,7 +123,7 @@ class Wiring:
     def _lanes(self) -> dict[tuple[str, bool], Lane]:
         return {}
 
-    def lane(self, system: str, urgent: bool) -> Lane:  # noqa: FBT001 - it is a task's argument
+    def lane(self, system: str, urgent: bool) -> Lane:
         """The lane of one system, made once."""
         key = (system, urgent)
         if key not in self._lanes:
@@ -146,9 +146,10 @@ class Wiring:
         return check.problems(self.mappings, self.file)
 
     def live_problems(self, system: str) -> list[str]:
-        """Codes of a live system without a mapping, and mapped ones that it lacks. Asks the system."""
-        table = check.LIVE_TABLES[self.file.systems[system].kind]
-        return check.live(self.mappings, system, self.adapters[system].codes(table), table)
+        """Codes of a live system without a mapping, mapped ones and user fields that it lacks. Asks the system."""
+        adapter, table = self.adapters[system], check.LIVE_TABLES[self.file.systems[system].kind]
+        found = check.live(self.mappings, system, adapter.codes(table), table)
+        return found + check.missing_fields(self.mappings, system, adapter.codes("deal_fields"))
 
     def close(self) -> None:
         """Close what was opened; what was never asked for was never made."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 
 from bus.channels import apply_task
+from bus.model import Json
 from bus.reception import Reception
 
 
@@ -14,5 +13,5 @@ def register(app: Celery, reception: Reception) -> None:
     """The task that takes messages of the `deals` channel: one event or a list of up to 100."""
 
     @app.task(name=apply_task("deals"))
-    def apply(events: Any) -> None:
+    def apply(events: Json) -> None:
         reception.take("deals", events)

@@ -1,1 +1,1 @@
-"""bus/ledger"""
+"""The ledger: plain SQL next to the functions that use it."""

@@ -31,8 +31,10 @@ def ask(connection: Connection, questions: Sequence[Question]) -> None:
         connection,
         """INSERT INTO conflict AS old (entity_id, field, options, policy, deadline)
            SELECT entity_id, field, options, policy, deadline
-           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, field text, options jsonb, policy text, deadline timestamptz)
-           ON CONFLICT (entity_id, field) WHERE state = 'open' DO UPDATE SET options = old.options || excluded.options""",
+           FROM jsonb_to_recordset(%s)
+             AS new(entity_id uuid, field text, options jsonb, policy text, deadline timestamptz)
+           ON CONFLICT (entity_id, field) WHERE state = 'open'
+           DO UPDATE SET options = old.options || excluded.options""",
         [bulk([{**asdict(question), "deadline": question.deadline.isoformat()} for question in questions])],
     )
 
@@ -52,7 +54,8 @@ def overdue(connection: Connection) -> list[Row]:
     return rows(
         connection,
         """SELECT conflict.*, entity.kind FROM conflict JOIN entity ON entity.id = conflict.entity_id
-           WHERE state = 'open' AND deadline < now() ORDER BY conflict.id LIMIT 200 FOR UPDATE OF conflict SKIP LOCKED""",
+           WHERE state = 'open' AND deadline < now()
+           ORDER BY conflict.id LIMIT 200 FOR UPDATE OF conflict SKIP LOCKED""",
     )
 
 

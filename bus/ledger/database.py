@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from bus.errors import Transient
+from bus.model import Json
 
 Connection = psycopg.Connection[DictRow]
 Row = dict[str, Any]
@@ -40,7 +41,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction: committed at the end, rolled back on any exception. Raises Transient without a database."""
+        """One transaction: committed at the end, rolled back on an exception. Raises Transient without a database."""
         self._pool.open()
         try:
             with self._pool.connection() as connection:
@@ -48,7 +49,9 @@ class Ledger:
         except (PoolTimeout, psycopg.OperationalError) as error:
             if isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)):
                 raise
-            raise Transient(f"the ledger cannot be reached: {type(error).__name__}", cause="ledger unreachable") from None
+            raise Transient(
+                f"the ledger cannot be reached: {type(error).__name__}", cause="ledger unreachable"
+            ) from None
 
     def close(self) -> None:
         """Close every connection; the ledger may be used again afterwards only by a new object."""
@@ -92,7 +95,7 @@ def bulk(items: Sequence[Mapping[str, Any]]) -> Jsonb:
     return Jsonb(list(items))
 
 
-def _dumps(value: Any) -> str:
+def _dumps(value: Json) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 

@@ -36,7 +36,8 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
              state = CASE WHEN old.state = 'parked' THEN 'parked' ELSE 'due' END,
              wanted = old.wanted + 1,
              event_seq = excluded.event_seq,
-             priority = CASE WHEN old.state = 'due' THEN least(old.priority, excluded.priority) ELSE excluded.priority END,
+             priority = CASE WHEN old.state = 'due' THEN least(old.priority, excluded.priority)
+                             ELSE excluded.priority END,
              since = CASE WHEN old.state = 'due' THEN old.since ELSE now() END,
              due_at = CASE WHEN old.state = 'due' AND excluded.priority >= old.priority THEN old.due_at ELSE now() END,
              attempts = CASE WHEN old.state = 'due' THEN old.attempts ELSE 0 END,
@@ -58,7 +59,7 @@ def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
 
 
 def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool) -> list[Row]:
-    """Lease due deliveries of one system, the urgent and the old first. The row is the lease: no entity is sent twice at once."""
+    """Lease due deliveries of one system, the urgent and the old first: no entity is sent twice at once."""
     return rows(
         connection,
         """UPDATE delivery SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)

@@ -15,7 +15,7 @@ from bus.merge import Entity, Record, Said
 from bus.model import Fields, Json, Kind
 
 
-class LostRace(Exception):  # noqa: N818 - not an error to anyone: the transaction is simply made again
+class LostRace(Exception):
     """Another transaction identified or merged one of ours first: roll back and look again."""
 
 
@@ -254,7 +254,7 @@ def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]])
 
 
 def begin_creating(connection: Connection, entity: UUID, system: str, record_type: str) -> bool:
-    """Note, before the call, that a record is being created. True when this is the first attempt: nothing to probe for."""
+    """Note, before the call, that a record is being created. True for the first attempt: nothing to probe for."""
     made = run(
         connection,
         """INSERT INTO record (entity_id, system, type, state, creating_since)
@@ -267,8 +267,10 @@ def begin_creating(connection: Connection, entity: UUID, system: str, record_typ
 
 
 def linked_row(connection: Connection, entity: UUID, system: str, record_type: str, external_id: str) -> int:
-    """The row of a record we created, once its id is known: the one noted as being created, or the one that an event
-    of the new record made while our answer was on its way."""
+    """The row of a record we created, once its id is known.
+
+    The one noted as being created, or the one that an event of the new record made while our answer was on its way.
+    """
     where = {"entity": entity, "system": system, "type": record_type, "external": external_id}
     found = one(
         connection,

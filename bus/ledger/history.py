@@ -86,6 +86,4 @@ def forget(connection: Connection, keep_days: int) -> int:
         if (date.today() - after).days > keep_days:  # noqa: DTZ011 - the ledger's sessions are in UTC, a day either way
             gone += rows(connection, f"SELECT count(*) AS n FROM {row['relname']}")[0]["n"]  # noqa: S608 - our name
             connection.execute(f"DROP TABLE {row['relname']}")
-    return gone + run(
-        connection, "DELETE FROM history_other WHERE at < now() - make_interval(days => %s)", [keep_days]
-    )
+    return gone + run(connection, "DELETE FROM history_other WHERE at < now() - make_interval(days => %s)", [keep_days])

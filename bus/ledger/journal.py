@@ -35,7 +35,7 @@ class Ending:
 
 
 def record(connection: Connection, entries: Sequence[Entry]) -> list[Event]:
-    """Journal events; those with a (source, id) the journal has already are left as they are. Returns the new ones."""
+    """Journal events; those whose (source, id) is known are left as they are. Returns the new ones."""
     if not entries:
         return []
     unique = {(entry.event.source, entry.event.id): entry for entry in entries}
@@ -70,7 +70,8 @@ def reject(connection: Connection, channel: str, document: Json, reason: str) ->
     name = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
     found = one(
         connection,
-        """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, raw, state, outcome, error, finished_at)
+        """INSERT INTO event
+             (source, id, type, subject, channel, kind, occurred_at, raw, state, outcome, error, finished_at)
            VALUES ('foreign', %s, 'unreadable', %s, %s, 'unreadable', now(), %s, 'dead', 'DEAD', %s, now())
            ON CONFLICT (source, id) DO NOTHING RETURNING seq""",
         [name, f"message/{name}", channel, Jsonb({"text": text.replace("\\u0000", "")}), reason],
@@ -120,7 +121,9 @@ def notify(connection: Connection, notifications: Sequence[Notification]) -> int
     )
 
 
-def accept(connection: Connection, entries: Sequence[Entry], notifications: Sequence[Notification]) -> tuple[Accepted, list[Event]]:
+def accept(
+    connection: Connection, entries: Sequence[Entry], notifications: Sequence[Notification]
+) -> tuple[Accepted, list[Event]]:
     """Journal both; the answer to the producer and the events to publish."""
     new = record(connection, entries)
     noted = notify(connection, notifications)
@@ -199,7 +202,8 @@ def overdue(connection: Connection) -> list[Row]:
     """Waiting events whose deadline has passed, locked; a second beat skips them."""
     return rows(
         connection,
-        "SELECT * FROM event WHERE state = 'waiting' AND deadline < now() ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED",
+        """SELECT * FROM event WHERE state = 'waiting' AND deadline < now()
+           ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED""",
     )
 
 
@@ -217,7 +221,9 @@ def unpublished(connection: Connection, *, older_s: float, limit: int = 5000) ->
     )
 
 
-def claim_notified(connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool) -> list[Row]:
+def claim_notified(
+    connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool
+) -> list[Row]:
     """Lease waiting notifications of one system, the urgent and the old first."""
     return rows(
         connection,
@@ -238,7 +244,7 @@ def claim_notified(connection: Connection, system: str, lease: UUID, *, seconds:
 
 
 def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, tuple[Outcome, UUID | None]]) -> None:
-    """End leased notifications: APPLIED when they led to an event, DUPLICATE when the journal had that state already."""
+    """End leased notifications: APPLIED when they led to an event, DUPLICATE when the journal had that state."""
     run(
         connection,
         """UPDATE event SET state = 'done', outcome = new.outcome, finished_at = now(), lease = NULL,

@@ -105,7 +105,8 @@ def take(connection: Connection, ids: Sequence[int], actor: str) -> list[Row]:
     """
     return rows(
         connection,
-        """UPDATE dead_letter SET state = 'retried', ended_by = %s WHERE id = ANY(%s) AND state = 'open' AND class <> 'Unreadable' RETURNING *""",
+        """UPDATE dead_letter SET state = 'retried', ended_by = %s
+           WHERE id = ANY(%s) AND state = 'open' AND class <> 'Unreadable' RETURNING *""",
         [actor, list(ids)],
     )
 

@@ -99,7 +99,11 @@ class Bitrix24:
         ]
 
     def codes(self, table: str) -> Mapping[str, str]:
-        """Deal stages of the common funnel and of the configured one."""
+        """Deal stages of the common funnel and of the configured one; or the fields that deals have here."""
+        if table == "deal_fields":
+            asked = {"entityTypeId": DEAL, "useOriginalUfNames": "Y"}
+            fields = self._rest.call("crm.item.fields", asked)["fields"]
+            return {name: str(about.get("title") or name) for name, about in fields.items()}
         if table != "deal_stage":
             return {}
         funnels = ["DEAL_STAGE", *([f"DEAL_STAGE_{self._category}"] if self._category not in (None, "0") else [])]

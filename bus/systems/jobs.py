@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from bus.errors import BusError, UnknownOutcome
+from bus.errors import BusError, NotReady, UnknownOutcome
 from bus.model import Json
 from bus.ports import Failed, Raw, Write, Written
 from bus.systems.bitrix_rest import Command, Outcome, Rest, Result, is_write
@@ -49,7 +49,11 @@ class Job:
         if self.failed is not None:
             return
         if self.creates and self.id is not None:
-            error = UnknownOutcome(f"created as {self.id}, then: {error}", cause=error.cause, detail=error.detail)
+            say = f"created as {self.id}, then: {error}"
+            if isinstance(error, NotReady):  # the rest may simply be written later, by what is there then
+                error = NotReady(say, until=error.until, cause=error.cause, detail=error.detail)
+            else:
+                error = UnknownOutcome(say, cause=error.cause, detail=error.detail)
         method, params = command or (", ".join(self.calls), {})
         self.failed = Failed(error, call=method, sent=dict(params), answered=dict(error.detail))
 

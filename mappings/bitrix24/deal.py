@@ -222,8 +222,10 @@ def _first(multis: list[_Multi], kind: str) -> str | None:
 
 
 def _records(deal: _Deal, raw: Raw, tables: Tables) -> list[Json]:
-    """What this deal belongs to: the shop's orders, from its own field and, where the portal links orders, from the
-    links; and the order that the bus created it for."""
+    """What this deal belongs to: the shop's orders, and the order that the bus created it for.
+
+    The shop's orders are named by its own field and, where the portal links orders, by the links.
+    """
     shop = tables.name("links", "shop")
     own = tables.name("fields", "order_id")
     linked = (deal.order_ids or []) if tables.name("fields", "order_links") else []

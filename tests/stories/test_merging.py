@@ -112,7 +112,10 @@ def test_a_payment_that_names_a_shops_order_has_it_fetched_at_once(world: World)
     order = world.order()
     payment = {
         "source": "bank", "type": "payment.changed", "subject": "payment/78", "time": "2026-10-05T10:00:00Z",
-        "data": {"order": {"system": "shop", "id": str(order)}, "status": "paid", "amount": {"amount": "1480", "currency": "RUB"}},
+        "data": {
+            "order": {"system": "shop", "id": str(order)}, "status": "paid",
+            "amount": {"amount": "1480", "currency": "RUB"},
+        },
     }  # fmt: skip
     world.wiring.publisher.publish(payment)
     world.settle()
@@ -181,7 +184,7 @@ def test_two_orders_with_one_number_stay_two(world: World) -> None:
     assert len(world.rows("SELECT 1 FROM record WHERE type = 'order'")) == 1
 
 
-def _told(system: str, subject: str):  # noqa: ANN202
+def _told(system: str, subject: str):
     from bus.ports import Notification
 
     record_type, _, external_id = subject.partition("/")

@@ -98,7 +98,8 @@ def test_losing_redis_whole_in_mid_run_loses_nothing(bus: Bus) -> None:
 def test_a_strangers_message_straight_through_redis_is_journaled_and_taken(bus: Bus) -> None:
     bus.start("worker", "all")
     event = {
-        "id": "from-afar", "source": "shop", "type": "order.changed", "subject": "order/900", "time": "2026-10-05T10:00:00Z",
+        "id": "from-afar", "source": "shop", "type": "order.changed", "subject": "order/900",
+        "time": "2026-10-05T10:00:00Z",
         "data": {"number": "9000", "status": "new", "total": {"amount": "10", "currency": "RUB"}},
     }  # fmt: skip
     with redis.Redis.from_url(bus.world.wiring.settings.broker()) as client:
@@ -106,7 +107,11 @@ def test_a_strangers_message_straight_through_redis_is_journaled_and_taken(bus: 
         client.lpush("bus:orders", _celery_message("orders.apply", [[{"source": "shop", "type": "nonsense"}]]))
         stranger = Celery(broker=bus.world.wiring.settings.broker())
         stranger.conf.broker_transport_options = {"global_keyprefix": "bus:"}
-        stranger.send_task("orders.apply", args=[{**event, "id": "second", "subject": "order/901", "data": {"number": "9001"}}], queue="orders")
+        stranger.send_task(
+            "orders.apply",
+            args=[{**event, "id": "second", "subject": "order/901", "data": {"number": "9001"}}],
+            queue="orders",
+        )
         stranger.close()
     eventually(lambda: bus.world.outcomes("order/900") == ["APPLIED"] == bus.world.outcomes("order/901"))
     letters = eventually(bus.world.letters)
@@ -130,13 +135,17 @@ def _paid_deal(world: World, order: int) -> bool:
 
 
 def _linked(world: World) -> bool:
-    return bool(world.rows("SELECT 1 FROM record WHERE system = 'crm' AND state = 'linked' AND external_id IS NOT NULL"))
+    return bool(
+        world.rows("SELECT 1 FROM record WHERE system = 'crm' AND state = 'linked' AND external_id IS NOT NULL")
+    )
 
 
 def _celery_message(task: str, args: list[Any]) -> str:
     """Celery's protocol 2 by hand, as any language can write it."""
     name = str(uuid.uuid4())
-    body = b64encode(json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode())
+    body = b64encode(
+        json.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()
+    )
     return json.dumps({
         "body": body.decode(),
         "content-encoding": "utf-8",

@@ -5,7 +5,12 @@ from tests.stories.world import World
 
 def test_a_new_order_creates_one_deal_that_says_the_same(world: World) -> None:
     order = world.order(
-        customer={"fio": "Иванов Пётр", "phone": "8 (912) 345-67-89", "email": "petr@example.ru", "address": "Пермь, Мира 1"},
+        customer={
+            "fio": "Иванов Пётр",
+            "phone": "8 (912) 345-67-89",
+            "email": "petr@example.ru",
+            "address": "Пермь, Мира 1",
+        },
         lines=[{"name": "Чайник", "price": 990, "quantity": 2}],
     )
     world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "Позвонить заранее"}})
@@ -72,11 +77,22 @@ def test_a_payment_is_never_undone_by_a_late_event(world: World) -> None:
     before = world.shop_order(order)
     world.shop.act({"do": "pay_order", "id": order})
     world.settle()
-    late = {"source": "shop", "type": "order.changed", "subject": f"order/{order}", "time": before["dateUpdate"],
-            "sourceversion": str(before["version"]), "data": {"status": "new", "comment": "late"}}
+    late = {
+        "source": "shop",
+        "type": "order.changed",
+        "subject": f"order/{order}",
+        "time": before["dateUpdate"],
+        "sourceversion": str(before["version"]),
+        "data": {"status": "new", "comment": "late"},
+    }
     world.wiring.publisher.publish(late)
-    stage_back = {"source": "crm", "type": "deal.changed", "subject": f"deal/{world.deal_of(order)['id']}",
-                  "time": "2020-01-01T00:00:00Z", "data": {"status": "accepted"}}
+    stage_back = {
+        "source": "crm",
+        "type": "deal.changed",
+        "subject": f"deal/{world.deal_of(order)['id']}",
+        "time": "2020-01-01T00:00:00Z",
+        "data": {"status": "accepted"},
+    }
     world.wiring.publisher.publish(stage_back)
     world.settle()
     assert world.outcomes(f"order/{order}")[-1] == "STALE"

@@ -95,7 +95,9 @@ def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_crm(wo
     world.settle()
     deal = world.deal_of(order)["id"]
     edit = {"do": "edit_deal", "fields": {"comments": "edited in between"}}
-    world.portal.faults.add({"kind": "user_edit_between", "method": "crm.item.list", "id": deal, "count": 1, "edit": edit})
+    world.portal.faults.add(
+        {"kind": "user_edit_between", "method": "crm.item.list", "id": deal, "count": 1, "edit": edit}
+    )
     world.shop.act({"do": "set_status", "id": order, "status": "A"})
     world.settle()
     assert world.deal_of(order)["stageId"] == "PREPARATION"

@@ -1,4 +1,4 @@
-"""A world for stories: a portal and a shop over real HTTP, the intake over real HTTP, a real ledger, and the bus between.
+"""A world for stories: a portal, a shop and the intake over real HTTP, a real ledger, and the bus between.
 
 Bells are rung in the test's own thread (`settle`), so that a story is quick and says itself when things happen; stories
 about the queue itself run Celery workers instead (tests/stories/test_queue.py).
@@ -139,7 +139,9 @@ class World:
         return self.rows("SELECT * FROM dead_letter WHERE state = 'open' ORDER BY id")
 
     def outcomes(self, subject: str) -> list[str]:
-        return [row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)]
+        return [
+            row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)
+        ]
 
 
 def raw_config(crm_url: str, shop_url: str, **changes: Any) -> dict[str, Any]:
@@ -163,7 +165,9 @@ def build(database_url: str, broker_url: str, *, ring: bool = False, **changes: 
         clock = Clock()
         portal, shop = Portal(cloud=False, clock=clock), Shop(clock=clock)
         portal.settings({"fields": {"UF_CRM_ORDER_NUMBER": "string"}})
-        shop.settings({"statuses": [{"id": "A", "sort": 120, "name": "Accepted"}, {"id": "S", "sort": 170, "name": "Sent"}]})
+        shop.settings(
+            {"statuses": [{"id": "A", "sort": 120, "name": "Accepted"}, {"id": "S", "sort": 170, "name": "Sent"}]}
+        )
         crm_url = rest_url(stack.enter_context(running(create_site(portal))), portal)
         shop_url = rest_url(stack.enter_context(running(create_site(shop))), shop)
         settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))

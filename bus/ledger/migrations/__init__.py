@@ -1,1 +1,1 @@
-"""bus/ledger/migrations"""
+"""The schema, step by step; Alembic runs it."""
