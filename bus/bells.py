@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from celery import Celery
+from celery.exceptions import QueueNotFound
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -49,7 +50,7 @@ class CeleryBells:
     def _send(self, task: str, queue: str, args: list[Any], says: str) -> None:
         try:
             self._app.send_task(task, args=args, queue=queue, argsrepr=f"({says})", kwargsrepr="{}")
-        except (OperationalError, RedisError, OSError) as error:
+        except (OperationalError, RedisError, OSError, QueueNotFound) as error:
             log.warning("bell.lost", task=task, queue=queue, error=type(error).__name__)
 
 

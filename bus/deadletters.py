@@ -55,8 +55,9 @@ class DeadLetters:
             for row in taken:
                 letters.acted(connection, actor, "retry", f"dead letter {row['id']}", {"cause": row["cause"]})
         self._bells.publish(events)
-        for system in systems | {event.source for event in events if event.source in self._config.systems}:
-            self._bells.ring(system, urgent=False)
+        for system in systems | {row["system"] for row in taken}:
+            if system in self._config.systems and self._config.systems[system].url:
+                self._bells.ring(system, urgent=False)
         return len(taken)
 
     def retry_cause(self, cause: str, actor: str, *, pace: Callable[[], None] = lambda: None) -> Iterator[int]:

@@ -8,11 +8,20 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from bus.errors import BadInput
-from bus.model import MODELS, Json, Kind
+from bus.model import MODELS, Json, Kind, in_range
 
 #: type of event -> (channel it travels on, kind of entity it speaks of)
 _TYPES: dict[str, tuple[str, Kind]] = {
@@ -47,7 +56,7 @@ class Event(BaseModel):
     source: SystemName
     type: Name
     subject: Annotated[str, Field(pattern=r"^[a-z][a-z_]*/[^/\s][^\x00-\x1f]*$", max_length=255)]
-    time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    time: Annotated[AwareDatetime, AfterValidator(in_range)] = Field(default_factory=lambda: datetime.now(UTC))
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: Name | None = None
     data: dict[str, Json] | None = None
@@ -77,9 +86,12 @@ class Event(BaseModel):
     def _data_fits(self) -> Event:
         if self.data is None and self.type.endswith(".changed"):
             raise ValueError("data is missing: a *.changed event says what is so now")
+        for name in type(self).model_fields:
+            if has_nul(getattr(self, name)):
+                raise PydanticCustomError(
+                    "nul", "{name}: holds the character U+0000, which cannot be stored", {"name": name}
+                )
         if self.data is not None:
-            if _has_nul(self.data):
-                raise PydanticCustomError("nul", "data: a text holds the character U+0000, which cannot be stored")
             try:
                 MODELS[self.kind].model_validate(self.data)
             except ValidationError as error:
@@ -120,6 +132,8 @@ def derived_id(values: dict[str, Json]) -> str:
     """
     content = hashlib.sha256(repr(_canonical(values.get("data"))).encode()).hexdigest()[:16]
     version = str(values.get("sourceversion") or values.get("time") or "")
+    if not version:  # nothing tells a repeat from a return to an earlier state; merging a repeat changes nothing
+        return str(uuid.uuid4())
     name = "\n".join([str(values.get("source")), str(values.get("type")), str(values.get("subject")), version, content])
     return str(uuid.uuid5(_NAMESPACE, name))
 
@@ -130,11 +144,12 @@ def _canonical(value: Json) -> Json:
     return [_canonical(item) for item in value] if isinstance(value, list) else value
 
 
-def _has_nul(value: Json) -> bool:
+def has_nul(value: Json) -> bool:
+    """Does a text in it hold U+0000? PostgreSQL can store none."""
     if isinstance(value, dict):
-        return any("\x00" in str(key) or _has_nul(item) for key, item in value.items())
+        return any("\x00" in str(key) or has_nul(item) for key, item in value.items())
     if isinstance(value, list):
-        return any(_has_nul(item) for item in value)
+        return any(has_nul(item) for item in value)
     return isinstance(value, str) and "\x00" in value
 
 

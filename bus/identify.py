@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -10,6 +9,7 @@ from bus.config import Config
 from bus.errors import BusError, Permanent
 from bus.ledger import entities
 from bus.ledger.database import Connection, Row
+from bus.ledger.entities import LostRace
 from bus.model import Kind, flatten
 
 
@@ -37,26 +37,38 @@ def identify(connection: Connection, pending: list[Row], config: Config) -> Iden
         batch = [row for row in pending if row["kind"] == kind]
         if batch:
             _identify_kind(connection, kind, batch, config, answer)
+    if answer.waits_for:
+        _look_again(connection, answer)
     return answer
 
 
+def _look_again(connection: Connection, answer: Identified) -> None:
+    """What is to be waited for may have become known while we looked, by one who could not see us waiting.
+
+    Under the keys' locks either he comes later, and sees us, or he came before, and we see what he made known.
+    Raises LostRace in that case.
+    """
+    keys = set(answer.waits_for.values())
+    entities.key_locks(connection, keys)
+    if entities.find(connection, "order", keys):
+        raise LostRace
+
+
 def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config: Config, answer: Identified) -> None:
-    keys = {row["seq"]: _keys(row, config) for row in batch if row["source"] != "bus"}
-    known = entities.find(connection, kind, {key for some in keys.values() for key in some} | _own(batch))
+    keys = _readable(batch, config, answer)
+    batch = [row for row in batch if row["seq"] in keys]
+    known = entities.find(connection, kind, {key for some in keys.values() for key in some})
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     groups = _Groups(known)
-    told = entities.only_records(connection, known.values())
+    names = entities.keys_of(connection, known.values())
     new: dict[UUID, Kind] = {}
     taken: set[UUID] = set()
     for row in batch:
         seq = row["seq"]
-        if row["source"] == "bus":
-            answer.entity[seq] = UUID(row["subject"].partition("/")[2])
-            continue
         if seq in waiting:
             continue
         found = groups.of(keys[seq])
-        if clash := _clash(row, found, told):
+        if clash := _clash(keys[seq], found, names):
             answer.refused[seq] = Permanent(
                 f"{row['subject']} of {row['source']} ties together {clash}; correct what it refers to, then retry",
                 cause="two orders tied together",
@@ -64,7 +76,7 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
             waiting.add(seq)
             continue
         if not found and seq in answer.parent:
-            found = _expected(connection, row, answer.parent[seq], set(answer.entity.values()) | taken)
+            found = _expected(connection, row, answer.parent[seq], taken)
             taken |= found
         if not found:
             if refusal := _no_creation(row, config):
@@ -73,33 +85,51 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
             found = {uuid4()}
             new[next(iter(found))] = kind
         groups.join(keys[seq], found)
-        record_type, _, external_id = row["subject"].partition("/")
-        told.update({(entity, row["source"], record_type): external_id for entity in found})
+        for entity in found:
+            names.setdefault(entity, set()).update(keys[seq])
     entities.create(connection, new)
     chosen = {root: _kept(connection, group, new) for root, group in groups.entities().items()}
     answer.unite += [group for group in groups.entities().values() if len(group) > 1]
     for row in batch:
-        if row["seq"] in keys and row["seq"] not in answer.unwanted and row["seq"] not in waiting:
+        if row["seq"] not in answer.unwanted and row["seq"] not in waiting:
             answer.entity[row["seq"]] = chosen[groups.root(keys[row["seq"]][0])]
-    names = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
-    names |= {entities.own_key(kind, entity): entity for entity in new}
-    answer.learnt |= entities.learn(connection, kind, names)
+    fresh = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
+    fresh |= {entities.own_key(kind, entity): entity for entity in new}
+    answer.learnt |= entities.learn(connection, kind, fresh)
 
 
-def _clash(row: Row, found: set[UUID], told: dict[tuple[UUID, str, str], str]) -> str | None:
-    """Would this event make one thing of two records of one system? Then they are two things, whatever refers to both.
+def _readable(batch: list[Row], config: Config, answer: Identified) -> dict[int, list[str]]:
+    """Keys of each event. One that cannot be read is refused alone; the bus's own events name their entity by id."""
+    keys = {}
+    for row in batch:
+        try:
+            keys[row["seq"]] = [f"bus/{row['subject']}"] if row["source"] == "bus" else _keys(row, config)
+            if row["kind"] == "payment":
+                flatten("payment", row["data"] or {})
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            keys.pop(row["seq"], None)
+            answer.refused[row["seq"]] = Permanent(
+                f"its data cannot be read: {type(error).__name__}", cause="unreadable event"
+            )
+    return keys
 
-    Two deals of one order are bearable (a manager copied one): the first stays the one that we write to.
+
+def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> str | None:
+    """Would these keys make one thing of two records of one system? Then they are two things, whatever refers to both.
+
+    Two deals of one order are bearable (a manager copied one): the first stays the one that we write to. A record may
+    change its own number, but nobody else may give it a second one.
     """
-    record_type, _, external_id = row["subject"].partition("/")
-    names: dict[tuple[str, str], set[str]] = {(row["source"], record_type): {external_id}}
-    for (entity, system, kind), known_as in told.items():
-        if entity in found:
-            names.setdefault((system, kind), set()).add(known_as)
-    for (system, kind), ids in names.items():
-        if len(ids) > 1 and kind != "deal":
-            return f"{kind}s {' and '.join(sorted(ids))} of {system}"
-    return None
+    own = keys[0]
+    everything = {*keys, *(key for entity in found for key in names.get(entity, ()))}
+    by_place: dict[tuple[str, str], set[str]] = {}
+    for key in everything:
+        system, kind, external_id = key.split("/", 2)
+        if kind == "deal" or system == "bus" or (system == "number" and own.startswith(f"{kind}/")):
+            continue
+        by_place.setdefault((system, kind), set()).add(external_id)
+    clashes = [f"{' '.join(place)} {' and '.join(sorted(ids))}" for place, ids in by_place.items() if len(ids) > 1]
+    return "; ".join(sorted(clashes)) or None
 
 
 def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -> set[UUID]:
@@ -133,11 +163,9 @@ def _ref_key(ref: dict[str, str | None], config: Config) -> str:
     return f"{ref['system']}/{ref.get('type') or 'order'}/{ref['id']}"
 
 
-def _own(batch: Iterable[Row]) -> set[str]:
-    return {row["subject"] for row in batch if row["source"] == "bus"}
-
-
 def _no_creation(row: Row, config: Config) -> str | None:
+    if row["source"] == "bus":
+        return "no such entity"
     if row["type"].endswith(".deleted"):
         return "deleted there before it was ever known here"
     if not config.route(row["source"], row["kind"]).inward.creates:
@@ -161,7 +189,7 @@ def _find_parents(
         seq = row["seq"]
         if seq in wanted and wanted[seq] in orders:
             answer.parent[seq] = orders[wanted[seq]]
-        elif any(key in known for key in keys.get(seq, ())) or row["source"] == "bus":
+        elif any(key in known for key in keys[seq]) or row["source"] == "bus":
             continue
         elif seq in wanted:
             answer.waits_for[seq] = wanted[seq]
@@ -205,6 +233,12 @@ class _Groups:
         self._parent.update((key, root) for key in keys)
 
     def entities(self) -> dict[str, set[UUID]]:
+        """Each group's entities; groups that share one are one group, though they share no key."""
+        first: dict[UUID, str] = {}
+        for root in {self.root(key) for key in self._parent}:
+            for entity in sorted(self._found[root]):
+                if (other := first.setdefault(entity, root)) and self.root(other) != self.root(root):
+                    self.join([self.root(other), self.root(root)], set())
         return {root: self._found[root] for root in {self.root(key) for key in self._parent}}
 
     def known_keys(self) -> list[str]:

@@ -168,13 +168,16 @@ class Verdict:
 def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> Merged:
     """Merge one event into `entity` and `record`, which are changed in place.
 
-    An event whose source version is behind the record's is STALE and changes nothing.
+    An event that says nothing newer than what its own system said already is STALE and changes nothing.
     """
-    if record.version is not None and incoming.version is not None and incoming.version < record.version:
+    late = record.version is not None and incoming.version is not None and incoming.version < record.version
+    news = {name: value for name, value in incoming.fields.items() if not _stale(entity, record, name, incoming, late)}
+    if not news and (late or incoming.fields):
         return Merged(Outcome.STALE)
     changes: list[Change] = []
     disputes: list[Dispute] = []
-    for name, theirs in sorted(incoming.fields.items()):
+    allowed = incoming.updates if entity.said else incoming.creates
+    for name, theirs in sorted(news.items()):
         if name in DERIVED[entity.kind]:
             continue
         ours, first_word = entity.fields.get(name), name not in record.base
@@ -184,7 +187,11 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
             continue
         if theirs == ours or (first_word and theirs is None):
             continue
-        verdict = _verdict(entity, name, ours, theirs, incoming, rules[name], base == ours and not first_word)
+        verdict = (
+            _verdict(entity, name, ours, theirs, incoming, rules[name], base == ours and not first_word)
+            if allowed
+            else Verdict(accept=False, rule="route: this direction is switched off")
+        )
         if verdict.accept is None:
             disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
             continue
@@ -198,6 +205,19 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     if outcome is not Outcome.ECHO:
         record.ours = False
     return Merged(outcome, tuple(changes), tuple(disputes))
+
+
+def _stale(entity: Entity, record: Record, name: str, incoming: Incoming, late: bool) -> bool:
+    """Is this field old news?
+
+    By its version: a late event may still say what its record never said (partial events may overtake each other).
+    Without versions, by its time: a system's own later word on the field stands.
+    """
+    if late:
+        return name in record.base
+    word = entity.said.get(name)
+    counted = incoming.version is not None and record.version is not None
+    return not counted and word is not None and word.source == incoming.source and incoming.at < word.at
 
 
 def _outcome(changes: list[Change], disputes: list[Dispute], *, echo: bool) -> Outcome:
@@ -216,12 +236,9 @@ def _verdict(
     entity: Entity, name: str, ours: Json, theirs: Json, incoming: Incoming, policy: Policy, alone: bool
 ) -> Verdict:
     """`alone`: only this system changed the field since all agreed."""
-    known = name in entity.said
-    if not (incoming.updates if known else incoming.creates):
-        return Verdict(accept=False, rule="route: this direction is switched off")
     if name in entity.frozen:
         return Verdict(accept=None, rule="manual")
-    if not known:
+    if name not in entity.said:
         return Verdict(accept=True, rule="first word")
     refunded = entity.fields.get("payment_status") == PaymentStatus.REFUNDED
     return decide(

@@ -8,7 +8,7 @@ and history work on. Lists and money are one value each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ Fields = dict[str, Json]
 Kind = Literal["order", "payment", "counterparty"]
 
 _CENT = Decimal("0.01")
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 
 def _cents(value: Decimal) -> Decimal:
@@ -36,8 +37,19 @@ Amount = Annotated[
     Decimal, Field(max_digits=18, allow_inf_nan=False), AfterValidator(_cents), PlainSerializer(lambda v: f"{v:.2f}")
 ]
 Quantity = Annotated[Decimal, Field(max_digits=18, allow_inf_nan=False), PlainSerializer(_plain)]
+
+
+def in_range(at: datetime) -> datetime:
+    """Refuse a time that no system means: 1C's empty date is year 1, which in UTC is before all time."""
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise ValueError(f"the year is not between {_FIRST_YEAR} and {_LAST_YEAR}")
+    return at
+
+
 Moment = Annotated[
-    AwareDatetime, PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"))
+    AwareDatetime,
+    AfterValidator(in_range),
+    PlainSerializer(lambda at: at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")),
 ]
 Text = Annotated[str, Field(max_length=4000)]
 ShortText = Annotated[str, Field(max_length=255)]

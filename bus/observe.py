@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from bus.envelope import Event
-from bus.errors import BusError, Permanent
+from bus.errors import BusError, ConfigError, Permanent
 from bus.ledger import entities, journal
 from bus.ledger.database import Connection
 from bus.model import Fields, flatten
@@ -33,7 +33,7 @@ def fetched(adapter: Adapter, record_type: str, ids: Sequence[str]) -> tuple[dic
     """Present records by id, and the errors of those that may not be read: one forbidden record harms no other."""
     try:
         return adapter.fetch(record_type, ids), {}
-    except Permanent as error:
+    except (Permanent, ConfigError) as error:
         if len(ids) == 1:
             return {}, {ids[0]: error}
     halves = [fetched(adapter, record_type, part) for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :])]
@@ -41,7 +41,9 @@ def fetched(adapter: Adapter, record_type: str, ids: Sequence[str]) -> tuple[dic
 
 
 def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:
-    """Journal what was seen. Returns the events that are new.
+    """Journal what was seen. Returns the events that are to be merged: the new ones, and known ones not merged yet.
+
+    Whoever goes on to decide by the entity must have those merged first, or he decides by yesterday's state.
 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
     that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base.
@@ -52,12 +54,13 @@ def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:
     if not known:
         return new
     settled = journal.settled(connection, [entry.event for entry in known])
+    pending = [entry.event for entry in known if entry.event.id not in settled]
     returned = [
         replace(entry, event=entry.event.model_copy(update={"id": f"{entry.event.id}/{uuid4().hex[:8]}"}))
         for entry in known
         if entry.event.id in settled and _differs(connection, entry.event)
     ]
-    return [*new, *journal.record(connection, returned)]
+    return [*new, *pending, *journal.record(connection, returned)]
 
 
 def _differs(connection: Connection, event: Event) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -83,11 +83,17 @@ class Pipeline:
         if not events:
             return Counter()
         try:
+            self._record(events)
             done = self._raced(events)
-        except psycopg.DataError as error:
+        except (psycopg.DataError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             return self._one_by_one(events, error)
         self._tell(done)
         return done.outcomes
+
+    def _record(self, events: Sequence[Event]) -> None:
+        """Journal what is not journaled yet (a stranger's), in a transaction of its own: first of all, keep it."""
+        with self._ledger.transaction() as connection:
+            journal.record(connection, [Entry(event) for event in events])
 
     def _raced(self, events: Sequence[Event]) -> Done:
         for _ in range(_RACES):
@@ -99,7 +105,6 @@ class Pipeline:
         raise Transient("the same entities are changed by too many at once", cause="lost races")
 
     def _path(self, connection: Connection, events: Sequence[Event]) -> Done:
-        journal.record(connection, [Entry(event) for event in events])
         pending = journal.find_pending(connection, events)
         who = identify(connection, pending, self._config)
         batch = Batch(entities.lock(connection, self._everyone(who)))
@@ -126,6 +131,8 @@ class Pipeline:
                 entities.move(connection, lost.id, kept.id)
                 who.entity.update({seq: kept.id for seq, entity in who.entity.items() if entity == lost.id})
                 who.parent.update({seq: kept.id for seq, entity in who.parent.items() if entity == lost.id})
+                for known in batch.known.values():
+                    known.parent_id = kept.id if known.parent_id == lost.id else known.parent_id
             fresh = entities.load(connection, [kept.id])[kept.id]
             kept.records, kept.dirty = fresh.records, True
             kept.view.frozen = fresh.view.frozen
@@ -162,7 +169,7 @@ class Pipeline:
                 raise who.refused[seq]
             if known is not None:
                 self._merge_into(known, row, who.parent.get(seq), batch)
-        except (BusError, ValueError) as error:
+        except (BusError, ValueError, LookupError, ArithmeticError) as error:
             self._set_aside(row, error, known.id if known else None, batch)
 
     def _merge_into(self, known: Known, row: Row, parent: UUID | None, batch: Batch) -> None:
@@ -193,6 +200,8 @@ class Pipeline:
         batch.lines += [_line(known.id, actor, change, row["seq"], event.source) for change in merged.changes]
         for dispute in merged.disputes:
             question = _question(known, dispute, event)
+            if asked := batch.questions.get((known.id, dispute.field)):
+                question = replace(question, options=asked.options | question.options, deadline=asked.deadline)
             batch.questions[known.id, dispute.field] = question
             known.view.frozen |= {dispute.field}
             batch.lines.append(
@@ -285,7 +294,8 @@ class Pipeline:
         wanted = []
         for key in set(who.waits_for.values()):
             system, record_type, external_id = key.split("/", 2)
-            if system in self._config.systems and self._config.systems[system].url:
+            known = self._config.systems.get(system)
+            if known and known.url and record_type in self._mappings.record_types(known.kind).values():
                 wanted.append(Notification(system, record_type, external_id, priority=channels.URGENT))
         journal.notify(connection, wanted)
         return {(item.system, True) for item in wanted}
@@ -295,10 +305,11 @@ class Pipeline:
         for system, urgent in sorted(done.lanes):
             self._bells.ring(system, urgent=urgent)
 
-    def _one_by_one(self, events: Sequence[Event], error: psycopg.DataError) -> Counter[Outcome]:
-        """The database refused something in the batch: find out which event it is and set that one aside."""
+    def _one_by_one(self, events: Sequence[Event], error: Exception) -> Counter[Outcome]:
+        """Something in the batch cannot be taken: find out which event it is and set that one aside."""
         if len(events) > 1:
             return sum((self.process([event]) for event in events), Counter())
+        log.error("event.poisonous", event_id=events[0].id, subject=events[0].subject, error=type(error).__name__)
         with self._ledger.transaction() as connection:
             batch = Batch()
             for row in journal.find_pending(connection, events):
@@ -339,9 +350,10 @@ def _line(entity: UUID, actor: str, change: merge.Change, seq: int | None, syste
 
 def _question(known: Known, dispute: merge.Dispute, event: Event) -> Question:
     said = known.view.said.get(dispute.field)
-    options = {event.source: {"value": dispute.theirs, "at": event.time.isoformat(), "event": event.id}}
-    if said:
+    options = {}
+    if said and dispute.field not in known.view.frozen:
         options[said.source] = {"value": dispute.ours, "at": said.at.isoformat(), "event": said.event}
+    options[event.source] = {"value": dispute.theirs, "at": event.time.isoformat(), "event": event.id}
     deadline = event.time + dispute.policy.sla
     return Question(known.id, dispute.field, options, type(dispute.policy.default).__name__, deadline)
 

@@ -43,9 +43,9 @@ class Publisher:
         return accepted
 
     def republish(self, *, older_s: float) -> int:
-        """Publish again what is pending and nobody took. How many events."""
+        """Publish again what is pending and nobody took, and what waits for something known. How many events."""
         with self._ledger.transaction() as connection:
-            events = journal.unpublished(connection, older_s=older_s)
+            events = journal.wake_known(connection) + journal.unpublished(connection, older_s=older_s)
         self._bells.publish(events)
         return len(events)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bus.config import Limits
-from bus.errors import BusError, NotReady, Permanent
+from bus.errors import BusError, ConfigError, NotReady, Permanent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def decide(error: BusError, attempts: int, limits: Limits, now: datetime, rng: r
     """
     if isinstance(error, NotReady):
         return Again(error.until, counts=False)
-    if isinstance(error, Permanent) or attempts + 1 >= limits.max_attempts:
+    if isinstance(error, (Permanent, ConfigError)) or attempts + 1 >= limits.max_attempts:
         return GiveUp()
     ceiling = min(limits.backoff_cap_s, limits.backoff_base_s * 2.0 ** min(attempts, 30))
     return Again(now + timedelta(seconds=rng.uniform(limits.backoff_base_s / 4, ceiling)), counts=True)

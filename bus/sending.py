@@ -111,6 +111,7 @@ class Sending:
         self._begin(record_type, [job for job in jobs if job.external_id is None])
         present = self._read(record_type, jobs)
         planned = [job for job in present if self._plan(record_type, job, translator)]
+        planned = self._renewed(planned)
         if not planned:
             return
         results = self._adapter.write([job.write for job in planned if job.write])
@@ -119,6 +120,17 @@ class Sending:
                 self._failed(job, result.error, result)
             else:
                 self._written(record_type, job, result, translator)
+
+    def _renewed(self, jobs: list[Job]) -> list[Job]:
+        """Those of the jobs whose claims are still ours, for a full lease from now: reading may have taken long.
+
+        A claim that lapsed meanwhile is someone else's; two must never create the same record.
+        """
+        if not jobs:
+            return []
+        with self._parts.ledger.transaction() as connection:
+            ours = deliveries.renew(connection, jobs[0].row["lease"], self._system, seconds=self._limits.lease_s)
+        return [job for job in jobs if job.known.id in ours]
 
     def _begin(self, record_type: str, jobs: Iterable[Job]) -> None:
         """Note creations before their call; one that was begun before is looked for first, by our own key."""
@@ -138,9 +150,13 @@ class Sending:
         self._reload(begun)
 
     def _know(self, connection: Connection, known: Known, record_type: str, external_id: str) -> int:
-        """Make a created record known: its key and its row. Returns the row's id."""
-        entities.learn(connection, known.view.kind, {f"{self._system}/{record_type}/{external_id}": known.id})
-        return entities.linked_row(connection, known.id, self._system, record_type, external_id)
+        """Make a record known, its key and its row, under its entity's lock. Returns the row's id.
+
+        The entity may have been united with another while our call was under way: then it is that one's record.
+        """
+        entity = entities.hold(connection, known.id)
+        entities.learn(connection, known.view.kind, {f"{self._system}/{record_type}/{external_id}": entity})
+        return entities.linked_row(connection, entity, self._system, record_type, external_id)
 
     def _reload(self, jobs: Iterable[Job]) -> None:
         wanted = list(jobs)
@@ -243,6 +259,7 @@ class Sending:
         linked = job.linked
         if linked and linked.id is not None and linked.external_id and linked.view.base != base:
             with self._parts.ledger.transaction() as connection:
+                entities.hold(connection, job.known.id)
                 entities.set_base(connection, linked.id, base, linked.view.version, linked.external_id)
         self._done(job, wrote=False)
 

@@ -47,6 +47,8 @@ app.command(rich_help_panel=_START)(ready.check)
 app.command(rich_help_panel=_START)(ready.migrate)
 app.command(rich_help_panel=_START)(about.schema)
 app.add_typer(mappings.app, name="mappings", rich_help_panel=_START)
+app.command(rich_help_panel=_START)(trial.demo)
+app.command(rich_help_panel=_START)(trial.up)
 app.command(rich_help_panel=_START)(trial.sandbox)
 
 app.command(rich_help_panel=_RUN)(services.intake)

@@ -38,7 +38,7 @@ def show(context: typer.Context, conflict: Id) -> None:
         row = conflicts.get(connection, conflict)
     if row is None:
         raise BadInput(f"there is no conflict {conflict}", field="id")
-    lines = [(source, option["value"], option["at"]) for source, option in row["options"].items()]
+    lines = [(source, option["value"], option["at"]) for source, option in sorted(row["options"].items())]
     screen.table(f"{row['field']} of {row['kind']} {row['entity_id']}", ("system", "value", "said at"), lines)
     decided = f"{row['state']}: {screen.plain(row['decision'])} by {row['decided_by']}"
     until = f"open; {row['policy']} decides at {screen.plain(row['deadline'])} UTC"
@@ -59,4 +59,4 @@ def decide(
 
 
 def _values(row: Row) -> str:
-    return "; ".join(f"{source}: {screen.plain(option['value'])}" for source, option in row["options"].items())
+    return "; ".join(f"{source}: {screen.plain(option['value'])}" for source, option in sorted(row["options"].items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from getpass import getuser
@@ -16,7 +17,16 @@ from bus.deadletters import DeadLetters
 
 app = typer.Typer(no_args_is_help=True, help="What needs a person: look at it, send it again, or end it.")
 
-Actor = Annotated[str, typer.Option(default_factory=getuser, show_default="your user", help="Who does this.")]
+
+def who() -> str:
+    """Who sits at the keyboard; a container may have a user without a name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+Actor = Annotated[str, typer.Option(default_factory=who, show_default="your user", help="Who does this.")]
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the dead letter.")]
 Cause = Annotated[str | None, typer.Option(help="Only those of this cause, as `list` writes it.")]
 
@@ -50,7 +60,7 @@ def show(context: typer.Context, letter: Id) -> None:
 @app.command()
 def retry(
     context: typer.Context,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="Numbers of dead letters.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Numbers of dead letters.")] = None,
     cause: Annotated[str | None, typer.Option(help="All that are open with this cause.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.01, help="With --cause: at most so many a second.")] = None,
     *,
@@ -69,7 +79,7 @@ def retry(
 @app.command()
 def discard(
     context: typer.Context,
-    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers of dead letters.")],
+    ids: Annotated[list[int], typer.Argument(metavar="ID", help="Numbers of dead letters.")],
     reason: Annotated[str, typer.Option(help="Why; it is kept with the letter.")],
     *,
     actor: Actor,
@@ -116,6 +126,6 @@ def every(
         nonlocal due
         if (early := due - clock()) > 0:
             sleep(early)
-        due = max(due, clock() - seconds) + seconds
+        due = max(due, clock()) + seconds
 
     return pace

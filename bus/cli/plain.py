@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from typing import Any, NoReturn
 import psycopg
 import typer
 from kombu.exceptions import OperationalError
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from typer.core import TyperGroup
 
+from bus.config import Settings
+from bus.embedded import EngineError
 from bus.errors import BusError
 from bus.log import scrub_text
 
@@ -29,10 +33,14 @@ class Plain(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (BusError, psycopg.Error, SQLAlchemyError, RedisError, OperationalError) as error:
+        except (BusError, EngineError, psycopg.Error, SQLAlchemyError, RedisError, OperationalError) as error:
             fail(said(error))
+        except ValidationError as error:
+            if error.title != Settings.__name__:
+                raise
+            fail(of_environment(error))
         except OSError as error:
-            if error.filename is None:
+            if error.errno == errno.EPIPE:  # whoever read our answer has enough; Typer knows how to end then
                 raise
             fail(said(error))
 
@@ -52,9 +60,15 @@ def said(error: Exception) -> str:
             return f"the ledger refused: {_first_line(error)}"
         case RedisError() | OperationalError():
             return f"the broker cannot be used: {_first_line(error)}"
-        case OSError():
-            return f"{error.filename}: {error.strerror}"
+        case OSError(strerror=str(why)):
+            return f"{error.filename}: {why}" if error.filename else why
     return str(error)
+
+
+def of_environment(error: ValidationError) -> str:
+    """Which variables are wrong, and how; never their values."""
+    complaints = error.errors(include_input=False, include_url=False, include_context=False)
+    return "\n".join(f"BUS_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in complaints)
 
 
 def _first_line(error: Exception) -> str:

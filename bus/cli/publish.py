@@ -31,9 +31,7 @@ _STDIN = Path("-")
 
 def publish(
     context: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="One event a line; - reads stdin.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="One event a line; - reads stdin.")],
     batch: Annotated[int, typer.Option(min=1, max=1000, help="Events committed at a time.")] = 500,
     *,
     restart: Annotated[

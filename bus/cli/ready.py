@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,10 +11,11 @@ from typing import Annotated, Any
 import typer
 from alembic.script import ScriptDirectory
 from psycopg.errors import UndefinedTable
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from bus.cli import screen
-from bus.cli.plain import said
+from bus.cli.plain import of_environment, said
 from bus.cli.wiring import Wiring, wired
 from bus.errors import BusError
 from bus.ledger import database
@@ -48,6 +50,9 @@ def _findings(context: typer.Context, config: Path | None) -> Iterator[Finding]:
         wiring = wired(context, config)
     except BusError as error:
         yield Finding("configuration", ok=False, say=str(error))
+        return
+    except ValidationError as error:  # of the environment; what the file says is told by bus.config
+        yield Finding("configuration", ok=False, say=of_environment(error))
         return
     systems = ", ".join(f"{name} ({system.kind})" for name, system in wiring.file.systems.items())
     yield Finding("configuration", ok=True, say=f"{wiring.settings.config}: {systems or 'no systems'}")
@@ -86,7 +91,7 @@ def _broker(wiring: Wiring) -> Iterator[Finding]:
     reachable = _tried("broker", lambda: _answers(wiring))
     yield reachable
     if reachable.ok:
-        yield from (_tried(f"broker {name}", lambda name=name: _broker_setting(wiring, name)) for name in _WANTED)  # type: ignore[misc]
+        yield from (_tried(f"broker {name}", partial(_broker_setting, wiring, name)) for name in _WANTED)
 
 
 def _answers(wiring: Wiring) -> Finding:

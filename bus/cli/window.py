@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 
+import structlog
 from celery import Celery
 from flower.app import Flower
 from flower.options import options
 from flower.urls import settings
 from pydantic import SecretStr
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 USER = "bus"
 
@@ -30,7 +33,7 @@ def serve(app: Celery, address: str, port: int, password: SecretStr | None) -> N
         setattr(options, name, value)
     flower = Flower(capp=app, options=options, **settings)
     flower.start_http_server()
-    logging.getLogger(__name__).info("flower.listening")
+    log.info("flower.listening", address=address, port=port)
     try:
         flower.start()
     finally:

@@ -8,14 +8,12 @@ from typing import Any, Protocol
 
 import typer
 from celery import Celery
-from pydantic import ValidationError
 from redis import Redis
 
 from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.envelope import Event
-from bus.errors import ConfigError
 from bus.ledger.database import Ledger
 from bus.ports import Accepted, Adapter, Entry, Mappings, Notification
 from bus.reconcile import Reconcile
@@ -99,18 +97,9 @@ class Wire(Protocol):
 def wired(context: typer.Context, config: Path | None = None) -> Wiring:
     """The bus of this command, closed when the command ends. `config` stands above BUS_CONFIG.
 
-    Raises ConfigError in plain words.
+    Raises ConfigError in plain words, pydantic's ValidationError for a variable of the environment.
     """
     wire: Wire = context.obj
-    try:
-        wiring = wire(Settings(config=config)) if config else wire()
-    except ValidationError as error:  # the environment's; the file's are told by bus.config
-        raise ConfigError(_complaints(error)) from None
+    wiring = wire(Settings(config=config)) if config else wire()
     context.call_on_close(wiring.close)
     return wiring
-
-
-def _complaints(error: ValidationError) -> str:
-    """Which variable, and what is wrong with it; never its value."""
-    complaints = error.errors(include_input=False, include_url=False, include_context=False)
-    return "\n".join(f"BUS_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in complaints)

@@ -24,11 +24,11 @@ class Bank:
         self._session.trust_env = False
 
     def paid(self, external: str, number: str, amount: str) -> None:
-        """Money has come for an order, of which the bank knows the number and nothing else. Told again, it is the same."""
+        """Money has come for an order, of which the bank knows the number only. Told again, it is the same event."""
         now = datetime.now(UTC)
         event = {
             "specversion": "1.0",
-            "id": f"bank-{external}",
+            "id": f"bank-{external.encode().hex()}",
             "source": "bank",
             "type": "payment.changed",
             "subject": f"payment/{external}",
@@ -48,6 +48,8 @@ class Bank:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._signer.sign(str(event["id"]), now, body),
         }
-        answer = self._session.post(self._url, data=body.encode(), headers={k: str(v) for k, v in headers.items()}, timeout=15)
+        answer = self._session.post(
+            self._url, data=body.encode(), headers={k: str(v) for k, v in headers.items()}, timeout=15
+        )
         if not answer.ok:
             raise BankError(f"POST /events answered {answer.status_code}: {answer.text[:500]}")

@@ -75,7 +75,7 @@ class Hand:
         return self._change(turn, step)
 
     def _change(self, turn: Turn, step: Step) -> bool:
-        act = {
+        acts: dict[str, Callable[[], object]] = {
             "move": lambda: self._crm.act("move_deal", id=turn.deal, stage=step.detail["stage"]),
             "comment_crm": lambda: self._edit_deal(turn, COMMENTS=step.detail["value"]),
             "address_crm": lambda: self._edit_deal(turn, UF_CRM_DELIVERY_ADDRESS=step.detail["value"]),
@@ -89,8 +89,8 @@ class Hand:
             "pay_part": lambda: self._pay(turn, step, amount=float(step.detail.get("amount", 0))),
             "refund": lambda: self._refund(turn),
             "bank_pay": lambda: self._pay_through_bank(turn, step),
-        }[step.do]
-        act()
+        }
+        acts[step.do]()
         return True
 
     def _knows_deal(self, turn: Turn) -> bool:
@@ -113,7 +113,9 @@ class Hand:
         }
         known = {"DEAL_ID": str(turn.deal)} if turn.deal is not None else {}
         delivery = {"id": story.delivery[0], "price": float(story.delivery[2])}
-        made = self._shop.act("create_order", customer=customer, lines=turn.step.detail["lines"], delivery=delivery, properties=known)
+        made = self._shop.act(
+            "create_order", customer=customer, lines=turn.step.detail["lines"], delivery=delivery, properties=known
+        )
         turn.order, turn.account = int(made["id"]), str(made["accountNumber"])
         return True
 
@@ -161,6 +163,7 @@ class Player:
         self._left = sum(len(story.steps) for story in day.stories)
         self._ready = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self.failure: Exception | None = None
 
     def begin(self, portal: Control, shop: Control) -> None:
         """Open the shop. `portal` and `shop` are the administrator's connections, by which things go wrong."""
@@ -181,11 +184,14 @@ class Player:
 
     def stop(self) -> None:
         """Leave what is not done."""
+        self._end()
+        for thread in self._threads:
+            thread.join()
+
+    def _end(self) -> None:
         with self._ready:
             self._left = 0
             self._ready.notify_all()
-        for thread in self._threads:
-            thread.join()
 
     def _break(self, portal: Control, shop: Control) -> None:
         for fault in self._faults:
@@ -201,7 +207,13 @@ class Player:
         return max(0.0, self._begun + at * self._day_s - time.monotonic())
 
     def _work(self) -> None:
-        hand = self._hand()
+        try:
+            self._work_on(self._hand())
+        except Exception as error:  # noqa: BLE001 - whatever it is: the day is over, and `run` tells
+            self.failure = error
+            self._end()
+
+    def _work_on(self, hand: Hand) -> None:
         while turn := self._next():
             name = turn.step.do
             try:

@@ -28,7 +28,7 @@ class Fault:
 
     def spoils(self, day_s: float) -> float:
         """For how long after its beginning a payment's way is not what it would be without it; 0: not at all."""
-        return self.length(day_s) + _RECOVERY_S if self.seconds else 0.0
+        return self.length(day_s) + _RECOVERY_S if self.seconds and self.system == "crm" else 0.0
 
 
 def faults() -> list[Fault]:

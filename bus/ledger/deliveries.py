@@ -78,6 +78,17 @@ def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, lim
     )
 
 
+def renew(connection: Connection, lease: UUID, system: str, *, seconds: int) -> set[UUID]:
+    """Hold claims for a full lease from now. Returns the entities whose claims are still this lease's."""
+    held = rows(
+        connection,
+        """UPDATE delivery SET lease_until = now() + make_interval(secs => %s)
+           WHERE lease = %s AND system = %s RETURNING entity_id""",
+        [seconds, lease, system],
+    )
+    return {row["entity_id"] for row in held}
+
+
 def done(connection: Connection, row: Row, *, wrote: bool, window_s: int) -> str | None:
     """Give a claim back as done: idle, or due again when more was wanted meanwhile. None when the claim was lost.
 

@@ -94,6 +94,7 @@ def learn(connection: Connection, kind: Kind, keys: Mapping[str, UUID]) -> set[s
 
     Keys are inserted in order, so that two transactions that learn the same ones cannot wait for each other crosswise.
     """
+    key_locks(connection, keys)
     new = rows(
         connection,
         """INSERT INTO identity (kind, key, entity_id)
@@ -304,15 +305,32 @@ def eldest(connection: Connection, ids: Collection[UUID]) -> UUID:
     return UUID(str(found["id"]))
 
 
-def only_records(connection: Connection, ids: Iterable[UUID]) -> dict[tuple[UUID, str, str], str]:
-    """External ids of the linked records of these entities, by entity, system and type (the first of several)."""
-    found = rows(
-        connection,
-        """SELECT entity_id, system, type, external_id FROM record
-           WHERE entity_id = ANY(%s) AND state = 'linked' ORDER BY id DESC""",
-        [list(ids)],
+def keys_of(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, set[str]]:
+    """Every key that these entities are known by."""
+    keys: dict[UUID, set[str]] = {}
+    for row in rows(connection, "SELECT entity_id, key FROM identity WHERE entity_id = ANY(%s)", [list(ids)]):
+        keys.setdefault(row["entity_id"], set()).add(row["key"])
+    return keys
+
+
+def hold(connection: Connection, entity: UUID) -> UUID:
+    """Lock one entity for a change of its records. Returns it, or the one it was united with meanwhile, locked."""
+    while True:
+        row = one(connection, "SELECT merged_into FROM entity WHERE id = %s FOR UPDATE", [entity])
+        if row is None:
+            raise LostRace
+        if row["merged_into"] is None:
+            return entity
+        entity = row["merged_into"]
+
+
+def key_locks(connection: Connection, keys: Collection[str]) -> None:
+    """Hold keys until the end of the transaction: who waits for a key and who makes it known see each other."""
+    connection.execute(
+        """SELECT pg_advisory_xact_lock(hashtextextended(key, 0))
+           FROM (SELECT unnest(%s::text[]) AS key ORDER BY 1) AS ordered""",
+        [sorted(keys)],
     )
-    return {(row["entity_id"], row["system"], row["type"]): row["external_id"] for row in found}
 
 
 def move(connection: Connection, lost: UUID, kept: UUID) -> None:
@@ -350,7 +368,11 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
         "UPDATE delivery SET state = 'idle', lease = NULL, updated_at = now() WHERE entity_id = %(lost)s",
         both,
     )
-    run(connection, "UPDATE entity SET merged_into = %(kept)s, updated_at = now() WHERE id = %(lost)s", both)
+    run(
+        connection,
+        "UPDATE entity SET merged_into = %(kept)s, updated_at = now() WHERE id = %(lost)s OR merged_into = %(lost)s",
+        both,
+    )
 
 
 def of_record(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, UUID]:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from bus.channels import NORMAL, URGENT
-from bus.envelope import Event, version_order
+from bus.envelope import Event, has_nul, version_order
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 from bus.merge import Outcome
 from bus.model import Json
@@ -58,10 +58,15 @@ def _row(entry: Entry) -> Row:
         "channel": event.channel,
         "kind": event.kind,
         "version": version_order(event.sourceversion),
-        "raw": entry.raw,
+        "raw": _storable(entry.raw),
         "held": [asdict(item) for item in entry.held],
         "priority": urgent if entry.priority is None else entry.priority,
     }
+
+
+def _storable(raw: Json) -> Json:
+    """A raw record without the character that PostgreSQL cannot store, wherever in it a system put one."""
+    return json.loads(json.dumps(raw).replace("\\u0000", "")) if has_nul(raw) else raw
 
 
 def reject(connection: Connection, channel: str, document: Json, reason: str) -> int | None:
@@ -90,6 +95,10 @@ def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
     return {row["id"] for row in found}
 
 
+def _priority(item: Notification) -> int:
+    return NORMAL if item.priority is None else item.priority
+
+
 def notify(connection: Connection, notifications: Sequence[Notification]) -> int:
     """Journal notifications; one that is waiting for the same record already stands for both. How many are new.
 
@@ -97,16 +106,19 @@ def notify(connection: Connection, notifications: Sequence[Notification]) -> int
     """
     if not notifications:
         return 0
+    unique: dict[tuple[str, str, str, bool], Notification] = {}
+    for item in sorted(notifications, key=_priority, reverse=True):  # the most urgent of several stands for all
+        unique[item.system, item.record_type, item.external_id, item.deleted] = item
     new = [
         {
             "source": item.system,
             "id": str(uuid4()),
             "type": f"{item.record_type}.{'removed' if item.deleted else 'notified'}",
             "subject": f"{item.record_type}/{item.external_id}",
-            "priority": NORMAL if item.priority is None else item.priority,
+            "priority": _priority(item),
             "correlationid": item.correlationid,
         }
-        for item in sorted(notifications, key=lambda item: (item.system, item.record_type, item.external_id))
+        for _, item in sorted(unique.items(), key=lambda pair: pair[0])
     ]
     return run(
         connection,
@@ -132,22 +144,22 @@ def accept(
 
 
 def find_pending(connection: Connection, events: Sequence[Event]) -> list[Row]:
-    """Pending events of a message, in journal order; not locked: the entity's row is the lock."""
+    """Pending events of a message, in the order they happened in; not locked: the entity's row is the lock."""
     return rows(
         connection,
         """SELECT event.* FROM event
            JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
-           WHERE state = 'pending' ORDER BY seq""",
+           WHERE state = 'pending' ORDER BY occurred_at, seq""",
         [bulk([{"source": event.source, "id": event.id} for event in events])],
     )
 
 
 def pending_of(connection: Connection, entity_ids: Collection[UUID], seqs: Collection[int]) -> list[Row]:
-    """Every pending event of these entities, and of this message, in journal order, locked."""
+    """Every pending event of these entities, and of this message, in the order they happened in, locked."""
     return rows(
         connection,
         """SELECT * FROM event WHERE state = 'pending' AND (entity_id = ANY(%s) OR seq = ANY(%s))
-           ORDER BY seq FOR UPDATE""",
+           ORDER BY occurred_at, seq FOR UPDATE""",
         [list(entity_ids), list(seqs)],
     )
 
@@ -194,6 +206,19 @@ def wake(connection: Connection, keys: Collection[str]) -> list[Event]:
             """UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
                WHERE state = 'waiting' AND waits_for = ANY(%s) RETURNING *""",
             [list(keys)],
+        )
+    )
+
+
+def wake_known(connection: Connection) -> list[Event]:
+    """Make events pending again that wait for what is known: the sweep's net under `wake`."""
+    return events(
+        rows(
+            connection,
+            """UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
+               WHERE state = 'waiting'
+                 AND EXISTS (SELECT 1 FROM identity WHERE identity.kind = 'order' AND identity.key = event.waits_for)
+               RETURNING *""",
         )
     )
 
@@ -263,8 +288,9 @@ def postpone(connection: Connection, lease: UUID, until: datetime, *, counts: bo
     run(
         connection,
         """UPDATE event SET state = 'done', outcome = 'DUPLICATE', finished_at = now(), lease = NULL
-           WHERE lease = %s AND EXISTS (
-             SELECT 1 FROM event AS other WHERE other.state = 'notified' AND other.lease IS NULL
+           WHERE lease = %s AND state = 'notified' AND EXISTS (
+             SELECT 1 FROM event AS other WHERE other.state = 'notified'
+               AND (other.lease IS NULL OR (other.lease = event.lease AND other.seq > event.seq))
                AND (other.source, other.subject, other.type) = (event.source, event.subject, event.type))""",
         [lease],
     )
@@ -286,7 +312,20 @@ def retranslated(connection: Connection, seq: int, entry: Entry) -> None:
 
 
 def revive(connection: Connection, seqs: Collection[int]) -> list[Row]:
-    """Make dead events pending (or, without data, notified) again."""
+    """Make dead events pending (or, without data, notified) again.
+
+    A dead look-up whose record is waiting to be looked up anyway is absorbed by that one.
+    """
+    run(
+        connection,
+        """UPDATE event SET state = 'done', outcome = 'DUPLICATE', finished_at = now()
+           WHERE seq = ANY(%(seqs)s) AND state = 'dead' AND kind = 'notification' AND EXISTS (
+             SELECT 1 FROM event AS other
+             WHERE (other.source, other.subject, other.type) = (event.source, event.subject, event.type)
+               AND ((other.state = 'notified' AND other.lease IS NULL)
+                    OR (other.state = 'dead' AND other.seq = ANY(%(seqs)s) AND other.seq > event.seq)))""",
+        {"seqs": list(seqs)},
+    )
     return rows(
         connection,
         """UPDATE event SET state = CASE WHEN kind = 'notification' THEN 'notified' ELSE 'pending' END, outcome = NULL,

@@ -20,7 +20,7 @@ GRACE_S = 12.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 10.0
 _SETTLED_S = 20.0
 """Who lived so long begins again with the shortest pause."""
-_TAIL_LINES = 15
+_TAIL_CHARACTERS = 1500
 
 Say = Callable[[str], None]
 
@@ -64,8 +64,7 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log."""
-        lines = self._recipe.log.read_text(errors="replace").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:]) or "(nothing)"
+        return self._recipe.log.read_text(errors="replace").strip()[-_TAIL_CHARACTERS:] or "(nothing)"
 
     def ask(self) -> None:
         """Begin to stop: finish what was begun, take nothing new."""

@@ -38,15 +38,9 @@ _START_S = 60.0
 """A cold start of ten Python processes on a slow machine."""
 _POLL_S = 0.05
 
-WORKERS: tuple[tuple[str, ...], ...] = (
-    ("payments",),
-    ("orders",),
-    ("deals",),
-    ("lanes",),
-    ("counterparties",),
-    ("chores",),
-)
-"""A process each, so that a long chore (a reconciliation of thousands of records) delays no event."""
+_WORKERS = ("payments", "orders", "deals", "counterparties", "chores")
+"""A process each, so that a long chore (a reconciliation of thousands of records) delays no event; and one per lane:
+in one process for all (measured), a portal in trouble kept the shop's deliveries waiting for 20 s."""
 
 
 class StackError(BusError):
@@ -64,6 +58,7 @@ class Wiring(Protocol):
     def mappings(self) -> Mappings: ...
     @property
     def reconcile(self) -> Reconcile: ...
+    def close(self) -> None: ...
 
 
 class Wire(Protocol):
@@ -152,7 +147,7 @@ class Stack:
         self._config()
         self._engines()
         migrate(self.settings.database())
-        self._exits.callback(self._close_wiring)
+        self._exits.callback(self.wiring.close)
         if self.company:
             self._stand_ins(self.company)
         self._bus()
@@ -192,7 +187,7 @@ class Stack:
         }
         self.wiring = self._wire(self.settings, self.config)
 
-    def _kept(self, has_database: bool) -> Path | None:  # noqa: FBT001 - private, one caller
+    def _kept(self, has_database: bool) -> Path | None:
         """Where the engines' data stay. A ledger of real systems is never thrown away; stand-ins forget all anyway."""
         if self.company or (has_database and self._state is None):
             return None
@@ -215,8 +210,11 @@ class Stack:
         """Intake, workers, beat, Flower; stopped from the producers down: beat and intake before those who work."""
         self._say("starting intake, workers and beat")
         workers = self._group()
-        for names in WORKERS:
-            workers.append(self._child("worker-" + "-".join(names), "worker", *names))
+        for name in _WORKERS:
+            workers.append(self._child(f"worker-{name}", "worker", name))
+        for name, system in self.config.systems.items():
+            if system.url:
+                workers.append(self._child(f"worker-lanes-{name}", "worker", "lanes", "--system", name))
         doors = self._group()
         doors.append(self._child("intake", "intake", "--host", LOOPBACK, "--port", str(self.ports.intake)))
         doors.append(self._child("beat", "beat"))
@@ -224,7 +222,7 @@ class Stack:
             port = str(self.ports.flower)
             doors.append(self._child("flower", "flower", "--port", port, "--address", LOOPBACK))
         self._until("intake", lambda: _answers(f"{self.urls.intake}/ready"))
-        self._until("worker", self._all_at_work)
+        self._until("worker", lambda: self._at_work(len(workers)))
         if self._flower:
             self._until("flower", lambda: _answers(f"{self.urls.flower}healthcheck"))
 
@@ -251,13 +249,9 @@ class Stack:
                 raise StackError(f"{child.name} does not come up; its log ends:\n{child.last_words()}")
             time.sleep(_POLL_S)
 
-    def _all_at_work(self) -> bool:
-        answers = self.wiring.celery.control.ping(timeout=0.3, limit=len(WORKERS))
-        return len(answers) >= len(WORKERS)
-
-    def _close_wiring(self) -> None:
-        self.wiring.celery.close()
-        self.wiring.ledger.close()
+    def _at_work(self, count: int) -> bool:
+        answers = self.wiring.celery.control.ping(timeout=0.3, limit=count)
+        return len(answers) >= count
 
 
 def _python_path() -> str:

@@ -1,0 +1,87 @@
+"""Report: what the systems say in the evening, as a table, as a list of what differs, and as one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bus.demo.agreement import FIELDS, Difference, Verdict
+from bus.ledger import history
+from bus.ledger.database import Ledger, rows
+
+_LISTED = 25
+_STORY_LINES = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The numbers of the last line, in its order."""
+
+    ok: bool
+    orders: int
+    in_sync: int
+    payments: int
+    lost: int
+    duplicates: int
+    writes: int
+    requests: int
+    payment_ms_p50: float | None
+    payment_ms_p99: float | None
+    dead_letters: int
+
+    def line(self) -> str:
+        """One JSON object."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+
+def table(verdict: Verdict) -> Table:
+    """How many were compared in what, and how many differ."""
+    made = Table("asked of both systems", "compared", "differ", "lost", title="Do the shop and the CRM agree?")
+    for column in made.columns[1:]:
+        column.justify = "right"
+    differ = Counter(found.field for found in verdict.differences)
+    lost = Counter(found.field for found in verdict.lost)
+    for name in ("deal", *FIELDS):
+        made.add_row(name, str(verdict.compared[name]), str(differ[name]), str(lost[name]))
+    made.add_section()
+    made.add_row("second deals, payments, contacts", "", str(len(verdict.duplicates)), "")
+    return made
+
+
+def explain(console: Console, ledger: Ledger, verdict: Verdict) -> None:
+    """Whatever differs, by order, with both values and what the bus's history says of the first orders."""
+    found = [*verdict.duplicates, *verdict.lost, *verdict.differences]
+    for difference in found[:_LISTED]:
+        console.print(_sentence(difference), highlight=False, markup=False, soft_wrap=True)
+    if len(found) > _LISTED:
+        console.print(f"… and {len(found) - _LISTED} more")
+    for order in list(dict.fromkeys(one.order for one in found if one.order is not None))[:3]:
+        console.print(f"what the bus did with order {order}:")
+        for line in _history(ledger, order):
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _sentence(found: Difference) -> str:
+    where = f"order {found.order}" if found.order is not None else "no order"
+    expected = "" if found.expected is None else f", expected {found.expected}"
+    return f"{where}: {found.field}: shop {found.shop!s}, CRM {found.crm!s}{expected}"
+
+
+def _history(ledger: Ledger, order: int) -> list[str]:
+    with ledger.transaction() as connection:
+        query = "SELECT entity_id FROM identity WHERE kind = 'order' AND key = %s"
+        known = rows(connection, query, [f"shop/order/{order}"])
+        lines = [line for row in known for line in history.of_entity(connection, row["entity_id"])]
+    return [_told(line) for line in lines[-_STORY_LINES:]] or ["nothing"]
+
+
+def _told(line: dict[str, Any]) -> str:
+    said = f"{line['at']:%H:%M:%S.%f}"[:-3]
+    change = f"{line['field']}: {line['old']} -> {line['new']}" if line["field"] else ""
+    parts = (said, line["actor"], line["what"], line["system"], change, line["rule"], line["call"])
+    return "  ".join(str(part) for part in parts if part)

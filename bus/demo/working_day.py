@@ -1,0 +1,129 @@
+"""The working day: start everything, play the day, let evening fall, ask both systems, tell."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from bus.demo import report, scenario, trouble
+from bus.demo.agreement import Verdict, judge
+from bus.demo.bank import Bank
+from bus.demo.evening import Evening
+from bus.demo.player import Hand, Played, Player
+from bus.demo.report import Figures
+from bus.demo.scenario import PAYS
+from bus.demo.screen import Screen
+from bus.demo.watch import Watch
+from bus.supervise import Ports, Stack
+from bus.supervise.control import Control
+from bus.supervise.stack import Wire
+from bus.supervise.up import Interrupted, interruptible
+
+DAY_S = 60.0
+_REST_S = 90.0
+_LOOK_S = 0.2
+_INTERRUPTED = 130
+
+
+def run(
+    wire: Wire,
+    *,
+    seed: int = 1,
+    orders: int = 300,
+    day_s: float = DAY_S,
+    ports: Ports | None = None,
+    state: Path | None = None,
+    limited: bool = True,
+    console: Console | None = None,
+) -> int:
+    """Play the day. The exit code: 0 only when everything agrees, nothing was lost or doubled, and no letter is dead.
+
+    The last line of stdout is one JSON object. Raises ConfigError, StackError or embedded.EngineError when it cannot
+    start.
+    """
+    screen = console or Console()
+    say = partial(screen.print, highlight=False, markup=False, soft_wrap=True)
+    try:
+        with interruptible(), Stack(wire, ports=ports, state=state, flower=False, limited=limited, say=say) as stack:
+            figures = _day(stack, screen, scenario.plan(seed, orders), day_s)
+    except Interrupted:
+        say("interrupted; everything was stopped")
+        return _INTERRUPTED
+    print(figures.line(), flush=True)  # noqa: T201 - the command's output, whatever the console is
+    return 0 if figures.ok else 1
+
+
+def _day(stack: Stack, console: Console, day: scenario.Day, day_s: float) -> Figures:
+    portal, shop = stack.crm, stack.shop
+    watch = Watch(stack.crm)
+    bank_key = stack.company.bank_key if stack.company else ""
+
+    def hand() -> Hand:
+        return Hand(stack.shop, stack.crm, Bank(stack.urls.intake, bank_key), watch)
+
+    player = Player(day, trouble.faults(), day_s, watch, hand)
+    with Screen(console, day, stack.wiring.ledger, {"crm": stack.crm, "shop": stack.shop}) as screen:
+        tick = partial(screen.show, player.played.done)
+        watch.begin()
+        player.begin(portal, shop)
+        try:
+            while not player.over:
+                tick()
+                time.sleep(_LOOK_S)
+        finally:
+            player.stop()
+        if player.failure:
+            raise player.failure
+        evening = Evening(stack.wiring, portal, shop, tick)
+        rested = evening.fall(_REST_S)
+        watch.end()
+        screen.show(player.played.done, force=True)
+    verdict = judge(shop.get("state"), portal.get("state"), player.played.stories, player.played.leads)
+    figures = _figures(verdict, player.played, watch, evening, (portal, shop), rested=rested)
+    _tell(console, stack, verdict, player.played, watch, waiting=evening.waiting(), rested=rested)
+    return figures
+
+
+def _figures(
+    verdict: Verdict, played: Played, watch: Watch, evening: Evening, sites: tuple[Control, ...], *, rested: bool
+) -> Figures:
+    summaries = [site.get("calls/summary") for site in sites]
+    dead = evening.open_letters()
+    good = verdict.in_sync == verdict.orders and not (verdict.lost or verdict.duplicates or dead or played.undone)
+    return Figures(
+        ok=good and rested and not evening.waiting(),
+        orders=verdict.orders,
+        in_sync=verdict.in_sync,
+        payments=sum(played.done[kind] for kind in PAYS),
+        lost=len(verdict.lost),
+        duplicates=len(verdict.duplicates),
+        writes=sum(summary["writes"] for summary in summaries),
+        requests=sum(summary["requests"] for summary in summaries),
+        payment_ms_p50=watch.percentile(0.5),
+        payment_ms_p99=watch.percentile(0.99),
+        dead_letters=dead,
+    )
+
+
+def _tell(
+    console: Console, stack: Stack, verdict: Verdict, played: Played, watch: Watch, *, waiting: list[str], rested: bool
+) -> None:
+    console.print(report.table(verdict))
+    report.explain(console, stack.wiring.ledger, verdict)
+    for line in played.undone[:10]:
+        console.print(f"not done: {line}", highlight=False, markup=False)
+    if not rested:
+        console.print(f"something still moved {_REST_S:.0f} s after the day")
+    for line in waiting:
+        console.print(f"still waits: {line}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"payments measured: {len(watch.times_ms)} of {sum(played.done[kind] for kind in PAYS)} "
+        "(deal was there, webhook not lost, no outage on the way); from the act to the deal showing it",
+        soft_wrap=True,
+    )
+    restarts = sum(child.restarts for child in stack.children.values())
+    if restarts:
+        console.print(f"{restarts} processes were started again; see {stack.folder / 'logs'}")
