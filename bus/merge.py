@@ -293,23 +293,22 @@ def _allowed(machine: StateMachine, old: str, new: str, system: str, refunded: b
     moves = machine.moves.get(old, frozenset())
     if refunded:
         moves |= machine.refund_moves.get(old, frozenset())
-    return new in moves or (not moves and system in machine.reopen)
+    return new in moves or (not moves and system in machine.reopen and new in machine.moves)
 
 
 def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: datetime) -> list[Change]:
     """Derive an order's paid total and payment status from its payments; paid in full moves a young order to paid.
 
-    Level-triggered: the same payments always give the same answer, whenever it is asked.
+    Level-triggered: the same payments always give the same answer, whenever it is asked. Money in another currency than
+    the order's does not count: nobody told us a rate.
     """
-    paid, returned, currency = Decimal(0), False, None
-    for payment in payments:
-        amount = payment.get("amount")
-        if payment.get("status") == PaymentState.PAID and amount:
-            paid, currency = paid + money(amount), amount["currency"]
-        returned |= payment.get("status") == PaymentState.REFUNDED
+    all_of_them = list(payments)
+    received = [payment.get("amount") for payment in all_of_them if payment.get("status") == PaymentState.PAID]
+    returned = any(payment.get("status") == PaymentState.REFUNDED for payment in all_of_them)
     total = entity.fields.get("total")
+    currency = (total or next((amount for amount in received if amount), None) or {}).get("currency")
+    paid = sum((money(amount) for amount in received if amount and amount["currency"] == currency), Decimal(0))
     derived: Fields = {"payment_status": _payment_status(paid, money(total), returned).value}
-    currency = currency or (total or {}).get("currency")
     if currency:
         derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
     changes = [_derive(entity, name, value, "sum of payments", event, at) for name, value in sorted(derived.items())]
@@ -346,7 +345,7 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
         ours, word = kept.fields.get(name), lost.said.get(name)
         if name in DERIVED[kept.kind] or word is None or theirs == ours:
             continue
-        if name in kept.said and ours is not None:
+        if name in kept.said:
             verdict = decide(rules[name], ours, theirs, kept.said[name], word, alone=False)
         else:
             verdict = Verdict(accept=theirs is not None, rule="first word")

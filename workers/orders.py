@@ -7,6 +7,7 @@ from celery import Celery
 from bus.channels import apply_task
 from bus.model import Json
 from bus.reception import Reception
+from workers.taking import take
 
 
 def register(app: Celery, reception: Reception) -> None:
@@ -14,4 +15,4 @@ def register(app: Celery, reception: Reception) -> None:
 
     @app.task(name=apply_task("orders"))
     def apply(events: Json) -> None:
-        reception.take("orders", events)
+        take(reception, "orders", events)

@@ -45,7 +45,7 @@ def up(
 ) -> None:
     """Run the whole bus on this machine until Ctrl-C. What the environment does not name is brought along."""
     ports = Ports(intake=port, flower=flower_port)
-    code = supervise.up(context.obj, config, ports=ports, state=state, open_flower=flower, limited=limits)
+    code = supervise.up(context.obj, config, ports=ports, state=state, open_flower=flower, limited=not fast)
     raise typer.Exit(code)
 
 
@@ -62,4 +62,4 @@ def demo(
 ) -> None:
     """Play a working day of an invented company, faults and all, and prove that both systems agree in the evening."""
     day_s = _FAST_DAY_S if fast else _DAY_S
-    raise typer.Exit(working_day.run(context.obj, seed=seed, orders=orders, day_s=day_s, state=state, limited=not fast))
+    raise typer.Exit(working_day.run(context.obj, seed=seed, orders=orders, day_s=day_s, state=state, limited=limits))
