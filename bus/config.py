@@ -148,12 +148,13 @@ class Config(Part):
 
 
 class Settings(BaseSettings):
-    """The environment: BUS_DATABASE_URL, BUS_BROKER_URL, BUS_CONFIG, BUS_LOG_LEVEL, BUS_FLOWER_PASSWORD."""
+    """The environment: BUS_DATABASE_URL, _BROKER_URL, _REDIS_URL, _CONFIG, _LOG_LEVEL, _FLOWER_PASSWORD."""
 
     model_config = SettingsConfigDict(env_prefix="BUS_", extra="ignore")
 
     database_url: SecretStr = SecretStr("")
     broker_url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
     config: Path = Path("bus.yaml")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     flower_password: SecretStr | None = None
@@ -161,6 +162,10 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The ledger's URL. Raises ConfigError when it is not set."""
         return _needed("BUS_DATABASE_URL", self.database_url, "postgresql://user:password@host:5432/bus")
+
+    def redis(self) -> str:
+        """Where request budgets and circuit breakers are shared: the broker, unless that is no single Redis."""
+        return self.redis_url.get_secret_value() or self.broker()
 
     def broker(self) -> str:
         """The broker's URL. Raises ConfigError when it is not set."""

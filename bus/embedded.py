@@ -499,14 +499,16 @@ def _left_running(owner: int) -> set[int]:
     The pipe's end tells at once. A fork of the owner (a Celery pool) may hold the pipe open; then our new parent tells.
     """
     running: set[int] = set()
-    while os.getppid() == owner:
-        if select.select([0], [], [], 0.5)[0]:
+    while True:
+        orphaned = os.getppid() != owner  # asked first: what was reported before the end is still read after it
+        if select.select([0], [], [], 0 if orphaned else 0.5)[0]:
             report = os.read(0, 65_536)
             if not report:
-                break
+                return running
             for pid in map(int, report.split()):
                 running.add(pid) if pid > 0 else running.discard(-pid)
-    return running
+        elif orphaned:
+            return running
 
 
 def _ended(pid: int) -> bool:

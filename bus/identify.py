@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 from bus.config import Config
 from bus.errors import BusError, Permanent
 from bus.ledger import entities
-from bus.ledger.database import Connection, Row
-from bus.ledger.entities import LostRace
+from bus.ledger.database import Connection, LostRace, Row
 from bus.model import Kind, flatten
 
 
@@ -138,10 +137,11 @@ def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -
     The bank says that the money came, the shop has the payment waiting: they are one. The order's lock keeps two equal
     payments at once from both becoming the one that is expected.
     """
-    amount = flatten("payment", row["data"] or {}).get("amount")
-    if amount is None:
+    payment = flatten("payment", row["data"] or {})
+    if payment.get("amount") is None:
         return set()
-    expected = entities.expected_payments(connection, order, amount, row["source"])
+    number = payment.get("external_number")
+    expected = entities.expected_payments(connection, order, payment["amount"], number, row["source"])
     return set(next(([entity] for entity in expected if entity not in taken), []))
 
 

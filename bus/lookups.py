@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from bus import channels, retry
+from bus.envelope import Event
 from bus.errors import BusError
 from bus.ledger import journal, letters
 from bus.ledger.database import Connection, Row
@@ -59,11 +60,16 @@ class LookUps:
                 made[row["seq"]] = self._entries(row, present.get(row["subject"]))
             except BusError as refusal:
                 broken.append((row, refusal))
-        with self._parts.ledger.transaction() as connection:
+
+        def commit(connection: Connection) -> list[Event]:
             events = take_in(connection, [entry for some in made.values() for entry in some])
-            journal.close_notified(connection, lease, _outcomes(made, {event.id.partition("/")[0] for event in events}))
+            new = {event.id.partition("/")[0] for event in events}
+            journal.close_notified(connection, lease, _outcomes(made, new))
             for row, reason in broken:
                 self._bury(connection, row, reason)
+            return events
+
+        events = self._parts.ledger.run(commit)
         self._parts.pipeline.process(events)
 
     def _present(self, rows: list[Row]) -> tuple[dict[str, Raw], dict[str, BusError]]:

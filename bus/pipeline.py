@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -14,13 +15,13 @@ import structlog
 from bus import channels, merge
 from bus.config import Config
 from bus.envelope import Event
-from bus.errors import BusError, Permanent, Transient
+from bus.errors import BusError, Permanent
 from bus.identify import Identified, identify
 from bus.ledger import conflicts, deliveries, entities, history, journal, letters
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
-from bus.ledger.entities import Known, LostRace
+from bus.ledger.entities import Known
 from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
@@ -29,9 +30,6 @@ from bus.model import Kind, flatten
 from bus.ports import Bells, Entry, Mappings, Notification
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
-
-_RACES = 8
-"""How often a batch is made again after losing a race; each time the other side has come further."""
 
 
 @dataclass(slots=True)
@@ -84,25 +82,38 @@ class Pipeline:
             return Counter()
         try:
             self._record(events)
-            done = self._raced(events)
+            done = self._ledger.run(lambda connection: self._path(connection, events))
         except (psycopg.DataError, ValueError, LookupError, TypeError, ArithmeticError) as error:
             return self._one_by_one(events, error)
         self._tell(done)
         return done.outcomes
 
+    def look_over(self) -> int:
+        """Look at every entity, a page at a time, and make due what is not as it should be. How many deliveries.
+
+        Nothing of this needs an event: a delivery is a difference, whatever made it.
+        """
+        made, last = 0, UUID(int=0)
+        while page := self._page(last):
+            done = self._ledger.run(partial(self._look, page))
+            made, last = made + len(done), page[-1]
+            for system, urgent in sorted({(item.system, item.priority <= channels.URGENT) for item in done}):
+                self._bells.ring(system, urgent=urgent)
+        return made
+
+    def _page(self, after: UUID) -> list[UUID]:
+        with self._ledger.transaction() as connection:
+            return entities.page(connection, after)
+
+    def _look(self, ids: list[UUID], connection: Connection) -> list[Due]:
+        batch = Batch(entities.lock(connection, ids))
+        for entity in batch.known:
+            batch.touch(entity, channels.BULK, None)
+        return self._mark(connection, batch)
+
     def _record(self, events: Sequence[Event]) -> None:
         """Journal what is not journaled yet (a stranger's), in a transaction of its own: first of all, keep it."""
-        with self._ledger.transaction() as connection:
-            journal.record(connection, [Entry(event) for event in events])
-
-    def _raced(self, events: Sequence[Event]) -> Done:
-        for _ in range(_RACES):
-            try:
-                with self._ledger.transaction() as connection:
-                    return self._path(connection, events)
-            except (LostRace, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
-                continue
-        raise Transient("the same entities are changed by too many at once", cause="lost races")
+        self._ledger.run(lambda connection: journal.record(connection, [Entry(event) for event in events]))
 
     def _path(self, connection: Connection, events: Sequence[Event]) -> Done:
         pending = journal.find_pending(connection, events)
@@ -254,13 +265,13 @@ class Pipeline:
         letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
         conflicts.ask(connection, list(batch.questions.values()))
         history.write(connection, batch.lines)
-        done.lanes = self._deliver(connection, batch)
+        done.lanes = {(item.system, item.priority <= channels.URGENT) for item in self._mark(connection, batch)}
         done.lanes |= self._ask_for(connection, who)
         done.woken = journal.wake(connection, who.learnt)
         _closing_lines(gathered, batch)
         return done
 
-    def _deliver(self, connection: Connection, batch: Batch) -> set[tuple[str, bool]]:
+    def _mark(self, connection: Connection, batch: Batch) -> list[Due]:
         """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""
         due: list[Due] = []
         settled: list[tuple[UUID, str]] = []
@@ -273,7 +284,7 @@ class Pipeline:
                     settled.append((entity, system))
         deliveries.mark(connection, due)
         deliveries.settle(connection, settled)
-        return {(item.system, item.priority <= channels.URGENT) for item in due}
+        return due
 
     def differs(self, known: Known, system: str) -> bool:
         """Does this entity's record in `system` need a write, as far as the switches let us?"""

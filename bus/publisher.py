@@ -35,8 +35,7 @@ class Publisher:
 
     def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
         """Journal all of it in one transaction, then ring. Returns after the commit."""
-        with self._ledger.transaction() as connection:
-            accepted, events = journal.accept(connection, entries, notifications)
+        accepted, events = self._ledger.run(lambda connection: journal.accept(connection, entries, notifications))
         self._bells.publish(events)
         for system in sorted({item.system for item in notifications}):
             self._bells.ring(system, urgent=False)

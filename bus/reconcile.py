@@ -74,16 +74,17 @@ class Reconcile:
     def run(self, *, full: bool = False) -> dict[str, Any] | None:
         """One run over all systems. Returns its report; None when another run is under way.
 
-        `full` reads everything from the beginning; otherwise from the cursor less the overlap.
+        `full` reads everything from the beginning, and looks over every entity for records that are not as they
+        should be (a route was switched on, a mapping changed); otherwise it reads from the cursor less the overlap.
         """
-        with self._ledger.transaction() as connection:
-            mine = one(connection, "SELECT pg_try_advisory_xact_lock(%s) AS mine", [_LOCK])
-            if not (mine and mine["mine"]):
+        with self._ledger.alone(_LOCK) as mine:
+            if not mine:
                 return None
             run_id = self._begin()
             reports = [self._system(run_id, name, full=full) for name in self._adapters]
-            summary = {"full": full, "systems": [_plain(report) for report in reports]}
-            run(connection, "UPDATE run SET finished_at = now(), report = %s WHERE id = %s", [Jsonb(summary), run_id])
+            unmet = self._pipeline.look_over() if full else 0
+            summary = {"full": full, "systems": [_plain(report) for report in reports], "made_due": unmet}
+            self._end(run_id, summary)
         log.info("reconcile.finished", **_totals(reports))
         return summary
 
@@ -91,6 +92,10 @@ class Reconcile:
         with self._ledger.transaction() as connection:
             started = rows(connection, "INSERT INTO run (what) VALUES ('reconcile') RETURNING id")
         return int(started[0]["id"])
+
+    def _end(self, run_id: int, summary: dict[str, Any]) -> None:
+        with self._ledger.transaction() as connection:
+            run(connection, "UPDATE run SET finished_at = now(), report = %s WHERE id = %s", [Jsonb(summary), run_id])
 
     def _system(self, run_id: int, system: str, *, full: bool) -> Report:
         report = Report(system)

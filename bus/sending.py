@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -133,9 +134,12 @@ class Sending:
         return [job for job in jobs if job.known.id in ours]
 
     def _begin(self, record_type: str, jobs: Iterable[Job]) -> None:
-        """Note creations before their call; one that was begun before is looked for first, by our own key."""
+        """Note creations before their call; one that was begun before is looked for first, by our own key.
+
+        One that others have named already (the shop's order names its deal) is looked for by that name, not created.
+        """
         begun = []
-        for job in jobs:
+        for job in self._unnamed(record_type, list(jobs)):
             with self._parts.ledger.transaction() as connection:
                 if not entities.begin_creating(connection, job.known.id, self._system, record_type):
                     begun.append(job)
@@ -145,17 +149,41 @@ class Sending:
         found = self._adapter.find(record_type, origins)
         for job in begun:
             if record := found.get(str(job.known.id)):
-                with self._parts.ledger.transaction() as connection:
-                    self._know(connection, job.known, record_type, record.id)
+                self._parts.ledger.run(partial(self._know, job.known, record_type, record.id))
         self._reload(begun)
 
-    def _know(self, connection: Connection, known: Known, record_type: str, external_id: str) -> int:
+    def _unnamed(self, record_type: str, jobs: list[Job]) -> list[Job]:
+        """Jobs whose record nobody has named yet; a named one that is there is linked, and read like any other."""
+        if not jobs:
+            return []
+        prefix = f"{self._system}/{record_type}/"
+        with self._parts.ledger.transaction() as connection:
+            keys = entities.keys_of(connection, [job.known.id for job in jobs])
+        named = {
+            job.known.id: key.removeprefix(prefix)
+            for job in jobs
+            for key in sorted(keys.get(job.known.id, ()))
+            if key.startswith(prefix)
+        }
+        if not named:
+            return jobs
+        present, _ = fetched(self._adapter, record_type, sorted(set(named.values())))
+        found = [job for job in jobs if named.get(job.known.id) in present]
+        for job in found:
+            self._parts.ledger.run(partial(self._know, job.known, record_type, named[job.known.id]))
+        self._reload(found)
+        return [job for job in jobs if job not in found]
+
+    def _know(self, known: Known, record_type: str, external_id: str, connection: Connection) -> int:
         """Make a record known, its key and its row, under its entity's lock. Returns the row's id.
 
-        The entity may have been united with another while our call was under way: then it is that one's record.
+        The entity may have been united with another while our call was under way: then it is that one's record. Keys
+        are locked before entities, as the path does it.
         """
+        key = f"{self._system}/{record_type}/{external_id}"
+        entities.key_locks(connection, [key])
         entity = entities.hold(connection, known.id)
-        entities.learn(connection, known.view.kind, {f"{self._system}/{record_type}/{external_id}": entity})
+        entities.learn(connection, known.view.kind, {key: entity})
         return entities.linked_row(connection, entity, self._system, record_type, external_id)
 
     def _reload(self, jobs: Iterable[Job]) -> None:
@@ -209,8 +237,7 @@ class Sending:
         return made[0]
 
     def _observe(self, news: list[Entry]) -> None:
-        with self._parts.ledger.transaction() as connection:
-            events = take_in(connection, news)
+        events = self._parts.ledger.run(lambda connection: take_in(connection, news))
         self._parts.pipeline.process(events)
 
     def _plan(self, record_type: str, job: Job, translator: Translator) -> bool:
@@ -258,10 +285,14 @@ class Sending:
         """The record says all this already, in its own words: that is the new base, and nothing is written."""
         linked = job.linked
         if linked and linked.id is not None and linked.external_id and linked.view.base != base:
-            with self._parts.ledger.transaction() as connection:
-                entities.hold(connection, job.known.id)
-                entities.set_base(connection, linked.id, base, linked.view.version, linked.external_id)
+            place = (linked.id, base, linked.view.version, linked.external_id)
+            self._parts.ledger.run(partial(self._set_base, job.known, place))
         self._done(job, wrote=False)
+
+    @staticmethod
+    def _set_base(known: Known, place: tuple[int, Fields, int | None, str], connection: Connection) -> None:
+        entities.hold(connection, known.id)
+        entities.set_base(connection, *place)
 
     def _parent(self, known: Known) -> str | None:
         """External id, here, of the order a payment belongs to. Raises NotReady while that order is not here yet."""
@@ -283,16 +314,18 @@ class Sending:
         error = _dropped(self._system, kept) if kept else job.unmapped
         own_words = self._in_own_words(job, said, result.raw, translator)
         base = (job.linked.view.base if job.linked else {}) | job.there | job.told | kept | own_words
-        with self._parts.ledger.transaction() as connection:
-            row_id = self._know(connection, job.known, record_type, result.id)
+
+        def commit(connection: Connection) -> None:
+            row_id = self._know(job.known, record_type, result.id, connection)
             entities.set_base(connection, row_id, base, version, result.id)
             history.write(connection, self._lines(job, result, kept))
             letters.resolve_delivery(connection, job.known.id, self._system)
             if error:
                 self._bury(connection, job, error, sent=job.write.change if job.write else {}, answered=kept)
             else:
-                window = self._limits.loop_window_s
-                deliveries.done(connection, job.row, wrote=True, window_s=window)
+                deliveries.done(connection, job.row, wrote=True, window_s=self._limits.loop_window_s)
+
+        self._parts.ledger.run(commit)
         if differences(said, base):
             self._reload([job])
             self._observe([self._seen(record_type, job, result.raw)])

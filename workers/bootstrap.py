@@ -51,7 +51,7 @@ class Wiring:
     @cached_property
     def redis(self) -> Redis:
         """Shared state of budgets and breakers; losing it costs a pause, nothing else."""
-        return Redis.from_url(self.settings.broker(), socket_timeout=5, socket_connect_timeout=3)
+        return Redis.from_url(self.settings.redis(), socket_timeout=5, socket_connect_timeout=3)
 
     @cached_property
     def config(self) -> Config:

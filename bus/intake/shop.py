@@ -93,4 +93,4 @@ def _by(entry: Entry, user: int | str | None) -> Entry:
     """Name the user who saved the order, whom the record itself does not tell."""
     if user in (None, "", 0, "0") or entry.event.actor is not None:
         return entry
-    return replace(entry, event=entry.event.model_copy(update={"actor": str(user)}))
+    return replace(entry, event=entry.event.model_copy(update={"actor": f"user:{user}"}))

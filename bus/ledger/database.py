@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -23,6 +23,16 @@ Connection = psycopg.Connection[DictRow]
 Row = dict[str, Any]
 
 _MIGRATION_LOCK = 0x1B05
+
+T = TypeVar("T")
+
+
+class LostRace(Exception):
+    """Another transaction identified or merged one of ours first: roll back and look again."""
+
+
+_RACES = 8
+"""How often a transaction is made again after losing a race; each time the other side has come further."""
 
 
 class Ledger:
@@ -52,6 +62,28 @@ class Ledger:
             raise Transient(
                 f"the ledger cannot be reached: {type(error).__name__}", cause="ledger unreachable"
             ) from None
+
+    @contextmanager
+    def alone(self, lock: int) -> Iterator[bool]:
+        """Be the only one inside, over all processes; yields False when someone else is. Opens no transaction."""
+        with self.transaction() as connection:
+            mine = rows(connection, "SELECT pg_try_advisory_lock(%s) AS mine", [lock])[0]["mine"]
+            connection.commit()
+            try:
+                yield bool(mine)
+            finally:
+                if mine:
+                    connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in a transaction, again after a lost race or a deadlock. Raises Transient when it never wins."""
+        for _ in range(_RACES):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except (LostRace, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
+                continue
+        raise Transient("the same entities are changed by too many at once", cause="lost races")
 
     def close(self) -> None:
         """Close every connection; the ledger may be used again afterwards only by a new object."""

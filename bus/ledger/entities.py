@@ -10,13 +10,9 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.ledger.database import Connection, LostRace, Row, bulk, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Json, Kind
-
-
-class LostRace(Exception):
-    """Another transaction identified or merged one of ours first: roll back and look again."""
 
 
 @dataclass(slots=True)
@@ -121,6 +117,16 @@ def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
     return _loaded(connection, found, wanted)
 
 
+def page(connection: Connection, after: UUID, limit: int = 500) -> list[UUID]:
+    """Ids of living entities in id order, after the given one."""
+    found = rows(
+        connection,
+        "SELECT id FROM entity WHERE id > %s AND merged_into IS NULL ORDER BY id LIMIT %s",
+        [after, limit],
+    )
+    return [row["id"] for row in found]
+
+
 def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
     """The same without a lock, for those who only look."""
     wanted = list(ids)
@@ -179,16 +185,19 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
     return families
 
 
-def expected_payments(connection: Connection, order: UUID, amount: Json, source: str) -> list[UUID]:
-    """Pending payments of an order, of this amount, that `source` has not spoken of yet; the order is locked for it."""
+def expected_payments(connection: Connection, order: UUID, amount: Json, number: str | None, source: str) -> list[UUID]:
+    """Payments of an order, of this amount, that may be the one `source` speaks of for the first time.
+
+    Pending ones, or one that bears the same external number. The order is locked for it.
+    """
     connection.execute("SELECT 1 FROM entity WHERE id = %s FOR UPDATE", [order])
     found = rows(
         connection,
-        """SELECT id FROM entity WHERE parent_id = %s AND merged_into IS NULL AND fields ->> 'status' = 'pending'
-             AND fields -> 'amount' = %s
-             AND NOT EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND record.system = %s)
-           ORDER BY created_at, id""",
-        [order, Jsonb(amount), source],
+        """SELECT id FROM entity WHERE parent_id = %(order)s AND merged_into IS NULL AND fields -> 'amount' = %(amount)s
+             AND (fields ->> 'status' = 'pending' OR fields ->> 'external_number' = %(number)s)
+             AND NOT EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND record.system = %(source)s)
+           ORDER BY (fields ->> 'external_number' = %(number)s) DESC NULLS LAST, created_at, id""",
+        {"order": order, "amount": Jsonb(amount), "number": number, "source": source},
     )
     return [row["id"] for row in found]
 

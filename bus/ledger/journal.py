@@ -102,7 +102,8 @@ def _priority(item: Notification) -> int:
 def notify(connection: Connection, notifications: Sequence[Notification]) -> int:
     """Journal notifications; one that is waiting for the same record already stands for both. How many are new.
 
-    A notification whose fetch has begun does not stand for a later one: the later change may have missed the fetch.
+    Two at the same moment may both be kept: the lane fetches the record once for all that it claims. A notification
+    whose fetch has begun does not stand for a later one: the later change may have missed the fetch.
     """
     if not notifications:
         return 0
@@ -120,15 +121,23 @@ def notify(connection: Connection, notifications: Sequence[Notification]) -> int
         }
         for _, item in sorted(unique.items(), key=lambda pair: pair[0])
     ]
+    run(
+        connection,
+        """UPDATE event SET priority = least(event.priority, new.priority)
+           FROM jsonb_to_recordset(%s) AS new(source text, type text, subject text, priority smallint)
+           WHERE event.state = 'notified' AND event.lease IS NULL AND event.priority > new.priority
+             AND (event.source, event.subject, event.type) = (new.source, new.subject, new.type)""",
+        [bulk(new)],
+    )
     return run(
         connection,
         """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, correlationid, priority, state)
            SELECT source, id, type, subject, 'lane', 'notification', now(), correlationid, priority, 'notified'
            FROM jsonb_to_recordset(%s)
              AS new(source text, id text, type text, subject text, correlationid text, priority smallint)
-           ON CONFLICT (source, subject, type) WHERE state = 'notified' AND lease IS NULL
-           DO UPDATE SET priority = least(event.priority, excluded.priority)
-             WHERE event.priority > excluded.priority""",
+           WHERE NOT EXISTS (
+             SELECT 1 FROM event WHERE event.state = 'notified' AND event.lease IS NULL
+               AND (event.source, event.subject, event.type) = (new.source, new.subject, new.type))""",
         [bulk(new)],
     )
 
@@ -281,19 +290,7 @@ def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, tupl
 
 
 def postpone(connection: Connection, lease: UUID, until: datetime, *, counts: bool, error: str) -> None:
-    """Give leased notifications back, to be taken at `until`.
-
-    Where another notification of the same record has come in meanwhile, this one is absorbed by it.
-    """
-    run(
-        connection,
-        """UPDATE event SET state = 'done', outcome = 'DUPLICATE', finished_at = now(), lease = NULL
-           WHERE lease = %s AND state = 'notified' AND EXISTS (
-             SELECT 1 FROM event AS other WHERE other.state = 'notified'
-               AND (other.lease IS NULL OR (other.lease = event.lease AND other.seq > event.seq))
-               AND (other.source, other.subject, other.type) = (event.source, event.subject, event.type))""",
-        [lease],
-    )
+    """Give leased notifications back, to be taken at `until`."""
     run(
         connection,
         """UPDATE event SET lease = NULL, lease_until = NULL, due_at = %s, attempts = attempts + %s, error = %s
@@ -312,20 +309,7 @@ def retranslated(connection: Connection, seq: int, entry: Entry) -> None:
 
 
 def revive(connection: Connection, seqs: Collection[int]) -> list[Row]:
-    """Make dead events pending (or, without data, notified) again.
-
-    A dead look-up whose record is waiting to be looked up anyway is absorbed by that one.
-    """
-    run(
-        connection,
-        """UPDATE event SET state = 'done', outcome = 'DUPLICATE', finished_at = now()
-           WHERE seq = ANY(%(seqs)s) AND state = 'dead' AND kind = 'notification' AND EXISTS (
-             SELECT 1 FROM event AS other
-             WHERE (other.source, other.subject, other.type) = (event.source, event.subject, event.type)
-               AND ((other.state = 'notified' AND other.lease IS NULL)
-                    OR (other.state = 'dead' AND other.seq = ANY(%(seqs)s) AND other.seq > event.seq)))""",
-        {"seqs": list(seqs)},
-    )
+    """Make dead events pending (or, without data, notified) again."""
     return rows(
         connection,
         """UPDATE event SET state = CASE WHEN kind = 'notification' THEN 'notified' ELSE 'pending' END, outcome = NULL,

@@ -129,7 +129,7 @@ class Faults:
         fault.fired += 1
         return True
 
-    def _hits(self, fault: Fault, method: str, named: bool) -> bool:  # noqa: FBT001  # private, one caller
+    def _hits(self, fault: Fault, method: str, named: bool) -> bool:  # private, one caller
         if fault.count is not None and fault.fired >= fault.count:
             return False
         if fault.until is not None and self._clock() >= fault.until:

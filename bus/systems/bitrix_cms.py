@@ -29,7 +29,7 @@ class BitrixCms:
         self._config, self._rest = config, rest
         self._property_ids: dict[tuple[str, str], int] = {}
 
-    def with_urgency(self, urgent: bool) -> BitrixCms:  # noqa: FBT001 - the argument is the method's name
+    def with_urgency(self, urgent: bool) -> BitrixCms:
         """A copy that shares connections and limits, and may (or may not) use the payments' reserve."""
         return BitrixCms(self.system, self._config, self._rest.with_urgency(urgent))
 

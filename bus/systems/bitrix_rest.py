@@ -70,7 +70,7 @@ class Rest:
         self._hook, self._throttle, self._breaker, self._now = hook, throttle, breaker, now
         self._meter = Meter(throttle)
 
-    def with_urgency(self, urgent: bool) -> Rest:  # noqa: FBT001 - the argument is the method's name
+    def with_urgency(self, urgent: bool) -> Rest:
         """A copy whose requests may use the payments' reserve, or may not."""
         copy = Rest(self.system, self._hook, self._throttle, breaker=self._breaker, urgent=urgent, now=self._now)
         copy._meter = self._meter
@@ -165,7 +165,7 @@ class Rest:
             return [[stop] * len(group) for group in pack], stop
         commands = [command for group in pack for command in group]
         try:
-            outcomes = self.batch(commands) if _fit_for_batch(commands) else self._singly(commands)
+            outcomes = self.batch(commands) if fit_for_batch(commands) else self._singly(commands)
         except BusError as error:
             return [[error] * len(group) for group in pack], _not_sent(error)
         flat = iter(outcomes)
@@ -333,7 +333,7 @@ def _scalar(value: Json) -> str:
     return str(value)
 
 
-def _fit_for_batch(commands: Iterable[Command]) -> bool:
+def fit_for_batch(commands: Iterable[Command]) -> bool:
     return all(_sayable(value) and _sayable(name) for _, params in commands for name, value in params.items())
 
 
@@ -350,7 +350,7 @@ def _packs(groups: Iterable[Sequence[Command]]) -> Iterator[list[Sequence[Comman
     """Groups that go into one request together, in their order; one that a batch cannot say goes alone."""
     pack: list[Sequence[Command]] = []
     for group in groups:
-        alone = not _fit_for_batch(group)
+        alone = not fit_for_batch(group)
         if pack and (alone or sum(map(len, pack)) + len(group) > BATCH):
             yield pack
             pack = []

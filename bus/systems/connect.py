@@ -19,7 +19,7 @@ from bus.systems.http import Hook
 class Urgent(Adapter, Protocol):
     """An adapter of which the payments lane can have a copy that may use the reserve."""
 
-    def with_urgency(self, urgent: bool) -> Urgent:  # noqa: FBT001 - the argument is the method's name
+    def with_urgency(self, urgent: bool) -> Urgent:
         """A light copy; connections and limits are shared."""
         ...
 

@@ -105,7 +105,7 @@ class Items:
         names = self._names(kind, original=_original(params))
         return self._records.coerce(kind, {names[name]: value for name, value in said.items() if name in names})
 
-    def _outgoing(self, kind: int, row: Row, original: bool, wanted: frozenset[str] | None = None) -> Row:  # noqa: FBT001
+    def _outgoing(self, kind: int, row: Row, original: bool, wanted: frozenset[str] | None = None) -> Row:
         custom = self._records.user_fields[kind]
         item: Row = {}
         for stored, value in row.items():

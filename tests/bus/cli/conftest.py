@@ -15,9 +15,7 @@ from tests.bus.cli.house import CONFIG, Bus
 def bus(database_url: str, broker_url: str, tmp_path: Path) -> Bus:
     path = tmp_path / "bus.yaml"
     path.write_text(CONFIG, encoding="utf-8")
-    return Bus(
-        tmp_path, {"BUS_DATABASE_URL": database_url, "BUS_BROKER_URL": broker_url, "BUS_CONFIG": str(path)}
-    )
+    return Bus(tmp_path, {"BUS_DATABASE_URL": database_url, "BUS_BROKER_URL": broker_url, "BUS_CONFIG": str(path)})
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,10 @@
-"""The command line over the real wiring, in this process or (`python -m tests.bus.cli.house worker payments`) in one of its own."""
+"""The command line over the real wiring, in this process or in one of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,47 +18,18 @@ import psycopg
 from typer.testing import CliRunner, Result
 
 from bus import cli
-from bus import config as configuration
 from bus.cli.wiring import Intake, Wire
 from bus.config import Config, Settings
 from bus.envelope import Event
 from bus.errors import Transient
 from bus.ports import Accepted
-from mappings import check
-from mappings.tables import CODES
-from workers import bootstrap
+from workers.bootstrap import Wiring, wire
 
 CONFIG = """
 systems:
   onec: {kind: events, routes: {order: {in: full}, payment: {in: full}}}
   bank: {kind: events}
 """
-
-
-class Wired(bootstrap.Wiring):
-    """The wiring with what the command line asks of it."""
-
-    def mapping_problems(self) -> list[str]:
-        return check.problems(self.mappings, self.file)
-
-    def live_problems(self, system: str) -> list[str]:
-        adapter = self.adapters[system]
-        found = {table: adapter.codes(table) for table in CODES[adapter.kind]}
-        return [
-            line for table, codes in found.items() if codes for line in check.live(self.mappings, system, codes, table)
-        ]
-
-    def close(self) -> None:
-        for name in ("ledger", "redis"):
-            if name in vars(self):
-                getattr(self, name).close()
-        for adapter in vars(self).get("adapters", {}).values():
-            adapter.close()
-
-
-def wire(settings: Settings | None = None, file: Config | None = None) -> Wired:
-    chosen = settings or Settings()
-    return Wired(chosen, file or configuration.load(chosen.config))
 
 
 @dataclass
@@ -82,21 +54,23 @@ class Bus:
         return path
 
     @property
-    def wiring(self) -> Wired:
+    def wiring(self) -> Wiring:
         """The same bus, to look behind the screen."""
         settings = Settings(
-            database_url=self.env["BUS_DATABASE_URL"], broker_url=self.env["BUS_BROKER_URL"], config=self.env["BUS_CONFIG"]
+            database_url=self.env["BUS_DATABASE_URL"],
+            broker_url=self.env["BUS_BROKER_URL"],
+            config=self.env["BUS_CONFIG"],
         )
         return wire(settings)
 
     @contextmanager
     def process(self, *arguments: object) -> Iterator[Process]:
         """The command in a process of its own, ended at the end of the block."""
-        command = [sys.executable, "-m", "tests.bus.cli.house", *map(str, arguments)]
+        command = [sys.executable, "-P", "-m", "workers", *map(str, arguments)]
         with subprocess.Popen(
             command,
-            env={**os.environ, **self.env, "BUS_LOG_LEVEL": "info"},
-            cwd=Path(__file__).parents[3],
+            env={**os.environ, **self.env, "BUS_LOG_LEVEL": "info", "PYTHONPATH": str(Path(__file__).parents[3])},
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -136,10 +110,14 @@ class Process:
     def hears(self, text: str) -> bool:
         return any(text in line for line in self.said)
 
-    def stop(self) -> int:
-        """SIGTERM; the exit code."""
-        self.popen.terminate()
-        code = self.popen.wait(20)
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """The exit code."""
+        self.popen.send_signal(how)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        code = self.popen.wait(30)
         self._reader.join(5)
         return code
 
@@ -151,18 +129,20 @@ class Failing:
     publisher: Intake
     batches: int = 1_000
     poison: str = ""
+    how: BaseException = field(default_factory=lambda: Transient("the ledger cannot be reached: for a test"))
 
     def publish(self, events: Sequence[Event]) -> Accepted:
         if not self.batches:
-            raise Transient("the ledger cannot be reached: for a test")
+            raise self.how
         if any(event.subject == self.poison for event in events):
             raise psycopg.errors.NumericValueOutOfRange
         self.batches -= 1
         return self.publisher.publish(events)
 
 
-def failing_after(batches: int) -> Wire:
-    return _failing(lambda publisher: Failing(publisher, batches=batches))
+def failing_after(batches: int, how: type[BaseException] | None = None) -> Wire:
+    error = {"how": how()} if how else {}
+    return _failing(lambda publisher: Failing(publisher, batches=batches, **error))
 
 
 def refusing(subject: str) -> Wire:
@@ -170,7 +150,7 @@ def refusing(subject: str) -> Wire:
 
 
 def _failing(door: Callable[[Intake], Intake]) -> Wire:
-    def wire_it(settings: Settings | None = None, file: Config | None = None) -> Wired:
+    def wire_it(settings: Settings | None = None, file: Config | None = None) -> Wiring:
         wired = wire(settings, file)
         wired.__dict__["publisher"] = door(wired.publisher)
         return wired
@@ -188,7 +168,3 @@ def order(number: int, **changes: object) -> dict[str, object]:
         "data": {"number": f"A-{number}", "status": "new"},
         **changes,
     }
-
-
-if __name__ == "__main__":
-    cli.run(wire)

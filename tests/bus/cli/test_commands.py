@@ -72,6 +72,7 @@ def test_a_wrong_variable_is_told_without_its_value(bus):
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("BUS_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'")
     assert "l0ud" not in result.output
+    assert bus("up").stderr == bus("demo").stderr == result.stderr
 
 
 def test_without_a_ledger_the_variable_is_named(bus):

@@ -1,4 +1,5 @@
 import json
+import signal
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -32,7 +33,9 @@ def dead(wiring, numbers, cause="deal_stage 'X'"):
         seqs = [row["seq"] for row in rows]
         journal.finish(connection, [Ending(seq, Outcome.DEAD, None, "for a test") for seq in seqs])
         letters.write(connection, [Letter("onec", "UnknownCode", cause, "add it to tables.yaml", seq) for seq in seqs])
-        return [row["id"] for row in connection.execute("SELECT id FROM dead_letter ORDER BY id").fetchall()][-len(seqs):]
+        return [row["id"] for row in connection.execute("SELECT id FROM dead_letter ORDER BY id").fetchall()][
+            -len(seqs) :
+        ]
 
 
 def states(wiring):
@@ -80,6 +83,17 @@ def test_a_whole_cause_is_sent_again_at_a_rate_and_the_others_are_left(bus, wiri
     assert states(wiring) == {first: "retried", second: "retried", third: "retried", other: "open"}
 
 
+def test_a_whole_cause_can_be_stopped_after_the_one_in_hand(bus, wiring):
+    first, second, third = dead(wiring, [1, 2, 3])
+
+    with bus.process("dead-letters", "retry", "--cause", "deal_stage 'X'", "--rate", 0.05) as process:
+        process.until(lambda: states(wiring)[first] == "retried")
+        assert process.stop(signal.SIGINT) == 130, "".join(process.said)
+
+    assert process.hears("stopped: 1 sent again, 2 left as they were")
+    assert states(wiring) == {first: "retried", second: "open", third: "open"}
+
+
 def test_a_cause_that_no_letter_has_is_told(bus):
     result = bus("dead-letters", "retry", "--cause", "typo")
 
@@ -94,7 +108,7 @@ def test_retry_wants_either_numbers_or_a_cause(bus, words):
     assert bus("dead-letters", "retry", *words).exit_code == 2
 
 
-def test_a_pace_keeps_its_rate_and_does_not_catch_up(wiring):
+def test_a_pace_keeps_its_rate_and_does_not_catch_up():
     now, slept = [100.0], []
 
     def sleep(seconds):
@@ -149,7 +163,9 @@ def conflict(wiring, known):
         "bank": {"value": "no", "at": at, "event": "b"},
     }
     with wiring.ledger.transaction() as connection:
-        conflicts.ask(connection, [Question(known, "comment", options, "manual", datetime.now(UTC) + timedelta(days=1))])
+        conflicts.ask(
+            connection, [Question(known, "comment", options, "manual", datetime.now(UTC) + timedelta(days=1))]
+        )
         return conflicts.listing(connection)[0]["id"]
 
 
@@ -158,7 +174,7 @@ def test_a_conflict_is_listed_shown_and_decided(bus, conflict):
     wrong = bus("conflicts", "decide", conflict, "--take", "crm")
     decided = bus("conflicts", "decide", conflict, "--take", "bank", "--actor", "olga")
 
-    assert "onec: yes; bank: no" in listed.stdout
+    assert "bank: no; onec: yes" in listed.stdout
     assert "open; manual decides at" in shown.stdout
     assert (wrong.exit_code, wrong.stderr) == (1, "choose one of: bank, onec\n")
     assert decided.stdout == f"conflict {conflict}: the value of bank is taken\n"
@@ -194,7 +210,8 @@ def test_a_name_that_is_not_known_is_told(bus, name):
     assert result.stderr.startswith(f"nothing is known of {name!r}; give an order number")
 
 
-def test_the_status_counts_what_waits_for_whom(bus, wiring, known, conflict):
+@pytest.mark.usefixtures("conflict")
+def test_the_status_counts_what_waits_for_whom(bus, wiring):
     dead(wiring, [7, 8])
 
     shown, found = bus("status"), json.loads(bus("status", "--json").stdout)

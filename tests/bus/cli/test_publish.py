@@ -37,6 +37,19 @@ def test_an_interrupted_run_goes_on_after_the_last_committed_batch(bus):
     assert not (bus.folder / "events.jsonl.position").exists()
 
 
+def test_ctrl_c_says_what_was_reached_and_how_to_go_on(bus):
+    result = bus(
+        "publish",
+        bus.jsonl([order(number) for number in range(6)]),
+        "--batch",
+        2,
+        wire=failing_after(1, KeyboardInterrupt),
+    )
+
+    assert result.exit_code == 130
+    assert "stopped after line 2 (2 new, 0 known, 0 rejected); the same command goes on from there" in result.stderr
+
+
 def test_restart_begins_with_the_first_line(bus):
     file = bus.jsonl([order(number) for number in range(6)])
     bus("publish", file, "--batch", 2, wire=failing_after(1))
@@ -132,7 +145,9 @@ def test_what_comes_in_a_pipe_is_published_without_a_trace(bus):
 
 def test_bytes_that_are_no_text_and_a_byte_order_mark(bus):
     file = bus.folder / "events.jsonl"
-    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(order(1)).encode() + b"\r\n\xff\xfe\n" + json.dumps(order(2)).encode())
+    file.write_bytes(
+        b"\xef\xbb\xbf" + json.dumps(order(1)).encode() + b"\r\n\xff\xfe\n" + json.dumps(order(2)).encode()
+    )
 
     result = bus("publish", file)
 

@@ -1,4 +1,3 @@
-import os
 import signal
 import socket
 
@@ -26,8 +25,17 @@ def free_port():
         (
             "all",
             None,
-            ["payments", "lane.shop.payments", "lane.crm.payments", "orders", "deals", "counterparties"]
-            + ["lane.shop", "lane.crm", "chores"],
+            [
+                "payments",
+                "lane.shop.payments",
+                "lane.crm.payments",
+                "orders",
+                "deals",
+                "counterparties",
+                "lane.shop",
+                "lane.crm",
+                "chores",
+            ],
         ),
     ],
 )
@@ -50,11 +58,11 @@ def test_a_worker_works_and_stops_in_order(bus):
 
 
 def test_beat_rings_and_stops_in_order_and_leaves_no_file(bus):
-    before = set(os.listdir())
+    bus.configure("systems: {onec: {kind: events}}\nlimits: {sweep_s: 0.5}")
     with bus.process("beat") as process:
         process.until(lambda: process.hears("Scheduler: Sending due task"))
         assert process.stop() == 0, "".join(process.said)
-    assert set(os.listdir()) == before
+    assert [path.name for path in bus.folder.iterdir()] == ["bus.yaml"]
 
 
 def test_the_intake_answers_and_stops_in_order(bus):
@@ -92,6 +100,17 @@ def test_flower_refuses_a_password_that_it_cannot_compare(bus):
     bus.env["BUS_FLOWER_PASSWORD"] = "пароль"
 
     assert "ASCII only" in bus("flower").stderr
+
+
+def test_a_port_that_is_taken_is_told(bus):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        with bus.process("flower", "--port", listener.getsockname()[1]) as process:
+            assert process.ended() == 1
+
+    assert process.said == ["Address already in use\n"]
 
 
 def test_a_stand_in_runs_until_it_is_stopped(bus):

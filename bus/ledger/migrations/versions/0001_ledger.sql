@@ -35,7 +35,7 @@ CREATE TABLE event (
 CREATE INDEX event_pending ON event (due_at, seq) WHERE state = 'pending';
 CREATE INDEX event_pending_entity ON event (entity_id) WHERE state = 'pending';
 CREATE INDEX event_notified ON event (source, priority, due_at) WHERE state = 'notified';
-CREATE UNIQUE INDEX event_notified_once ON event (source, subject, type) WHERE state = 'notified' AND lease IS NULL;
+CREATE INDEX event_notified_subject ON event (source, subject) WHERE state = 'notified';
 CREATE INDEX event_waiting ON event (waits_for) WHERE state = 'waiting';
 CREATE INDEX event_deadline ON event (deadline) WHERE state = 'waiting';
 CREATE INDEX event_entity ON event (entity_id, seq);
