@@ -35,6 +35,12 @@ class Evening:
         with self._wiring.ledger.transaction() as connection:
             return letters.open_count(connection)
 
+    def troubles(self) -> list[str]:
+        """The open letters by cause, with an example of each."""
+        with self._wiring.ledger.transaction() as connection:
+            found = letters.groups(connection)
+        return [f"{row['letters']} x {row['system']} {row['cause']}: {row['example']}" for row in found]
+
     def waiting(self) -> list[str]:
         """Events that still wait for what they refer to."""
         query = "SELECT source, subject, waits_for FROM event WHERE state = 'waiting' ORDER BY seq"

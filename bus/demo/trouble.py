@@ -50,6 +50,6 @@ def faults() -> list[Fault]:
         Fault(0.60, "crm", {"kind": "down"}, seconds=5.0),
         Fault(0.80, "shop", {"kind": "error_before", "method": "sale.order.*", "probability": 0.3}, seconds=2.0),
         # The bank's payment was booked, and nobody heard of it.
-        Fault(0.15, "shop", {"kind": "drop_after", "method": "sale.payment.add", "count": 1}),
-        Fault(0.55, "shop", {"kind": "error_after", "method": "sale.payment.add", "count": 1}),
+        Fault(0.15, "shop", {"kind": "drop_after", "method": "sale.payment.*", "count": 1}),
+        Fault(0.55, "shop", {"kind": "error_after", "method": "sale.payment.*", "count": 1}),
     ]

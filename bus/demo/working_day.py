@@ -83,7 +83,7 @@ def _day(stack: Stack, console: Console, day: scenario.Day, day_s: float) -> Fig
         screen.show(player.played.done, force=True)
     verdict = judge(shop.get("state"), portal.get("state"), player.played.stories, player.played.leads)
     figures = _figures(verdict, player.played, watch, evening, (portal, shop), rested=rested)
-    _tell(console, stack, verdict, player.played, watch, waiting=evening.waiting(), rested=rested)
+    _tell(console, stack, verdict, player.played, watch, evening, rested=rested)
     return figures
 
 
@@ -109,7 +109,7 @@ def _figures(
 
 
 def _tell(
-    console: Console, stack: Stack, verdict: Verdict, played: Played, watch: Watch, *, waiting: list[str], rested: bool
+    console: Console, stack: Stack, verdict: Verdict, played: Played, watch: Watch, evening: Evening, *, rested: bool
 ) -> None:
     console.print(report.table(verdict))
     report.explain(console, stack.wiring.ledger, verdict)
@@ -117,8 +117,9 @@ def _tell(
         console.print(f"not done: {line}", highlight=False, markup=False)
     if not rested:
         console.print(f"something still moved {_REST_S:.0f} s after the day")
-    for line in waiting:
-        console.print(f"still waits: {line}", highlight=False, markup=False, soft_wrap=True)
+    notes = [f"still waits: {line}" for line in evening.waiting()] + [f"dead: {line}" for line in evening.troubles()]
+    for line in notes:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"payments measured: {len(watch.times_ms)} of {sum(played.done[kind] for kind in PAYS)} "
         "(deal was there, webhook not lost, no outage on the way); from the act to the deal showing it",

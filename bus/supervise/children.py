@@ -30,6 +30,11 @@ def command(*args: str) -> list[str]:
     return [sys.executable, "-P", "-m", "workers", *args]
 
 
+def stand_in(kind: str, port: int) -> list[str]:
+    """The argv of `bus sandbox ...` without the rest of the command line: half the memory."""
+    return [sys.executable, "-P", "-m", "bus.sandbox", kind, "--port", str(port)]
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What to run, and how it is called when people are told of it."""

@@ -28,7 +28,7 @@ from bus.ledger.database import Ledger, migrate
 from bus.ports import Mappings
 from bus.reconcile import Reconcile
 from bus.supervise import invented
-from bus.supervise.children import Child, Recipe, Say, command, stop_all
+from bus.supervise.children import Child, Recipe, Say, command, stand_in, stop_all
 from bus.supervise.control import Control
 from bus.supervise.invented import Company
 from bus.supervise.ports import LOOPBACK, Ports
@@ -200,8 +200,8 @@ class Stack:
     def _stand_ins(self, company: Company) -> None:
         self._say("starting a stand-in Bitrix24 and a stand-in shop")
         group = self._group()
-        group.append(self._child("sandbox-crm", "sandbox", "bitrix24", "--port", str(self.ports.crm)))
-        group.append(self._child("sandbox-shop", "sandbox", "shop", "--port", str(self.ports.shop)))
+        group.append(self._child("sandbox-crm", stand_in("bitrix24", self.ports.crm)))
+        group.append(self._child("sandbox-shop", stand_in("shop", self.ports.shop)))
         self._until("sandbox-crm", self.crm.ready)
         self._until("sandbox-shop", self.shop.ready)
         invented.furnish(company, self.crm, self.shop, self.wiring.mappings.tables, self.urls.intake)
@@ -211,16 +211,16 @@ class Stack:
         self._say("starting intake, workers and beat")
         workers = self._group()
         for name in _WORKERS:
-            workers.append(self._child(f"worker-{name}", "worker", name))
+            workers.append(self._child(f"worker-{name}", command("worker", name)))
         for name, system in self.config.systems.items():
             if system.url:
-                workers.append(self._child(f"worker-lanes-{name}", "worker", "lanes", "--system", name))
+                workers.append(self._child(f"worker-lanes-{name}", command("worker", "lanes", "--system", name)))
         doors = self._group()
-        doors.append(self._child("intake", "intake", "--host", LOOPBACK, "--port", str(self.ports.intake)))
-        doors.append(self._child("beat", "beat"))
+        doors.append(self._child("intake", command("intake", "--host", LOOPBACK, "--port", str(self.ports.intake))))
+        doors.append(self._child("beat", command("beat")))
         if self._flower:
             port = str(self.ports.flower)
-            doors.append(self._child("flower", "flower", "--port", port, "--address", LOOPBACK))
+            doors.append(self._child("flower", command("flower", "--port", port, "--address", LOOPBACK)))
         self._until("intake", lambda: _answers(f"{self.urls.intake}/ready"))
         self._until("worker", lambda: self._at_work(len(workers)))
         if self._flower:
@@ -232,9 +232,9 @@ class Stack:
         self._exits.callback(stop_all, group)
         return group
 
-    def _child(self, name: str, *args: str) -> Child:
+    def _child(self, name: str, argv: list[str]) -> Child:
         log = self.folder / "logs" / f"{name}.log"
-        recipe = Recipe(name, command(*args), self._environment, self.folder, log)
+        recipe = Recipe(name, argv, self._environment, self.folder, log)
         self.children[name] = Child(recipe, self._watchdog, self._say)
         return self.children[name]
 

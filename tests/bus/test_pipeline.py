@@ -8,7 +8,7 @@ from threading import Barrier, Thread
 import pytest
 
 from bus.envelope import Event
-from bus.errors import Transient
+from bus.errors import BadInput, Transient
 from bus.ledger import history
 from bus.ledger.database import Ledger
 from bus.merge import Outcome, Rules
@@ -21,6 +21,7 @@ from tests.bus.ledger.middle import (
     built,
     config,
     deal,
+    eventually,
     gone,
     order,
     payment,
@@ -152,7 +153,7 @@ def test_a_dead_letter_of_an_event_says_whose_and_why_and_not_what(middle: Middl
 
 def test_an_empty_date_of_1c_does_no_harm(middle: Middle) -> None:
     middle.take(order(1, total=rub(100)))
-    with pytest.raises(ValueError, match="paid_at"):
+    with pytest.raises(BadInput, match="paid_at"):
         payment(5, paid_at="0001-01-01T00:00:00+03:00", order=to_order(1), amount=rub(100), status="paid")
 
 
@@ -201,20 +202,29 @@ def test_only_record_types_that_a_system_has_are_asked_for(middle: Middle) -> No
 def test_an_order_that_came_while_its_payment_began_to_wait_wakes_it_all_the_same(middle: Middle, database_url: str) -> None:
     """The payment's worker has looked for the order in vain, and not yet committed that it waits."""
     with built(database_url) as other:
-        came: list[Event] = []
+        came: list[Thread] = []
 
         def rules(kind: Kind) -> Rules:
             if not came:
-                came.append(order(1, number="1001", total=rub(100)))
-                other.take(*came)
+                came.append(Thread(target=other.take, args=[order(1, number="1001", total=rub(100))]))
+                came[0].start()
+                eventually(lambda: not came[0].is_alive() or blocked(middle))
             return middle.wiring.mappings.rules(kind)
 
         slow = Pipeline(middle.ledger, middle.wiring.config, middle.wiring.mappings, rules, middle.bells)
         slow.process([payment(5, order=to_order(1), amount=rub(100), status="paid"), order(9)])
+        came[0].join(20)
+        other.heard()
         middle.heard()
         middle.wiring.chores.sweep()
         middle.heard()
     assert middle.outcome("payment/5") == ["APPLIED"]
+
+
+def blocked(middle: Middle) -> bool:
+    """Does a transaction on this ledger wait for another's lock?"""
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(middle.rows(waits))
 
 
 # --- at once ---
@@ -410,7 +420,7 @@ def test_events_of_an_unknown_source_end_explained_and_change_nothing(middle: Mi
 
 def test_a_delivery_that_has_nothing_left_to_say_is_not_due_any_more(middle: Middle) -> None:
     middle.take(order(1, comment="x"), deal(7, records=[to_order(1)], comment="x"))
-    middle.take(order(1, LATER, comment="y"))
-    assert middle.due() == {"crm"}
     middle.take(deal(7, LATER, comment="y"))
-    assert middle.due() == set()
+    assert "shop" in middle.due()
+    middle.take(order(1, LATER, comment="y"))
+    assert "shop" not in middle.due()

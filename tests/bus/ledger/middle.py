@@ -1,10 +1,12 @@
 """The middle of the bus over a real ledger: no systems, no broker; bells are only written down."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Event as Tick
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -176,3 +178,12 @@ def rub(amount: int | str) -> dict[str, str]:
 def to_order(external_id: int | str = 1, system: str = "shop", kind: str = "order") -> dict[str, str]:
     """A reference to a record of an order."""
     return {"system": system, "type": kind, "id": str(external_id)}
+
+
+def eventually(holds: Callable[[], Any], deadline_s: float = 10.0) -> Any:
+    """Wait until something holds, at most so long; what it came to."""
+    end, tick = monotonic() + deadline_s, Tick()
+    while not (found := holds()):
+        assert monotonic() < end, f"it did not come to pass in {deadline_s} s"
+        tick.wait(0.01)
+    return found

@@ -1,0 +1,46 @@
+"""The database: transactions, what is transient, and migrations by two processes at once."""
+
+from threading import Thread
+
+import psycopg
+import pytest
+
+from bus.errors import Transient
+from bus.ledger.database import Ledger, bulk, migrate, one
+
+
+def test_an_exception_rolls_back(database_url: str) -> None:
+    ledger = Ledger(database_url)
+    with pytest.raises(RuntimeError), ledger.transaction() as connection:
+        connection.execute("INSERT INTO run (what) VALUES ('x')")
+        raise RuntimeError
+    with ledger.transaction() as connection:
+        assert one(connection, "SELECT 1 FROM run") is None
+    ledger.close()
+
+
+def test_a_ledger_that_cannot_be_reached_is_transient_and_its_url_is_not_told() -> None:
+    ledger = Ledger("postgresql://bus:secret@127.0.0.1:1/none", timeout_s=0.05)
+    with pytest.raises(Transient) as away, ledger.transaction():
+        pass
+    assert "secret" not in str(away.value)
+    ledger.close()
+
+
+def test_times_are_utc_and_values_survive(database_url: str) -> None:
+    ledger = Ledger(database_url)
+    with ledger.transaction() as connection:
+        assert one(connection, "SHOW timezone") == {"TimeZone": "UTC"}
+        found = one(connection, "SELECT * FROM jsonb_to_recordset(%s) AS new(a text, b jsonb)", [bulk([{"a": "ё", "b": {"c": None}}])])
+        assert found == {"a": "ё", "b": {"c": None}}
+    ledger.close()
+
+
+def test_migrating_what_is_migrated_does_nothing_even_twice_at_once(database_url: str) -> None:
+    threads = [Thread(target=migrate, args=[database_url]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)

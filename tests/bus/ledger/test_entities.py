@@ -1,0 +1,138 @@
+"""Entities in the ledger: known by keys, locked in order, saved and united."""
+
+from collections.abc import Iterator
+from threading import Thread
+from uuid import UUID, uuid4
+
+import pytest
+
+from bus.ledger import deliveries, entities, letters
+from bus.ledger.database import Connection
+from bus.ledger.deliveries import Due
+from bus.ledger.entities import LostRace
+from bus.ledger.letters import Letter
+from tests.bus.ledger.middle import Middle, built, deal, eventually, order, rub, to_order
+
+
+@pytest.fixture
+def middle(database_url: str) -> Iterator[Middle]:
+    with built(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def connection(middle: Middle) -> Iterator[Connection]:
+    with middle.ledger.transaction() as opened:
+        yield opened
+
+
+def made(connection: Connection) -> UUID:
+    entity = uuid4()
+    entities.create(connection, {entity: "order"})
+    return entity
+
+
+def test_keys_are_learnt_once_and_only_the_new_ones_are_told(connection: Connection) -> None:
+    entity = made(connection)
+    assert entities.learn(connection, "order", {"a/b/1": entity, "a/b/2": entity}) == {"a/b/1", "a/b/2"}
+    assert entities.learn(connection, "order", {"a/b/2": entity, "a/b/3": entity}) == {"a/b/3"}
+    assert entities.find(connection, "order", ["a/b/1", "a/b/9"]) == {"a/b/1": entity}
+    assert entities.find(connection, "payment", ["a/b/1"]) == {}
+
+
+def test_a_key_that_means_another_entity_is_a_lost_race(connection: Connection) -> None:
+    one, other = made(connection), made(connection)
+    entities.learn(connection, "order", {"a/b/1": one})
+    with pytest.raises(LostRace):
+        entities.learn(connection, "order", {"a/b/1": other})
+
+
+def test_what_was_united_is_a_lost_race_to_who_wants_to_lock_it(connection: Connection) -> None:
+    kept, lost = made(connection), made(connection)
+    entities.move(connection, lost, kept)
+    with pytest.raises(LostRace):
+        entities.lock(connection, [kept, lost])
+
+
+def test_the_answer_of_a_lane_waits_for_who_holds_the_entity(middle: Middle) -> None:
+    """Else the pipeline, which has read the record, would write its old base over the lane's new one."""
+    middle.take(order(1, comment="x"), deal(7, records=[to_order(1)]))
+    known = middle.entity("shop/order/1")
+    record = known.primary("crm")
+    assert record is not None
+    assert record.id is not None
+
+    def answer() -> None:
+        with middle.ledger.transaction() as connection:
+            assert entities.hold(connection, known.id) == known.id
+            entities.set_base(connection, record.id, {"comment": "x"}, 9, "7")
+
+    lane = Thread(target=answer)
+    with middle.ledger.transaction() as connection:
+        held = entities.lock(connection, [known.id])[known.id]
+        lane.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: not lane.is_alive() or middle.rows(waits))
+        own = held.primary("crm")
+        assert own is not None
+        own.dirty = held.dirty = True
+        entities.save(connection, [held])
+    lane.join(10)
+    assert middle.one("SELECT version FROM record WHERE id = %s", record.id)["version"] == 9
+
+
+def test_holding_an_entity_that_was_united_holds_the_one_that_is_kept(connection: Connection) -> None:
+    one, two, three = made(connection), made(connection), made(connection)
+    entities.move(connection, one, two)
+    entities.move(connection, two, three)
+    assert entities.hold(connection, one) == three
+
+
+def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answer(middle: Middle) -> None:
+    middle.take(deal(7, version=20, comment="newer"))
+    record = middle.entity("crm/deal/7").primary("crm")
+    assert record is not None
+    assert record.id is not None
+    with middle.ledger.transaction() as connection:
+        entities.set_base(connection, record.id, {"comment": "older"}, 19, "7")
+    assert middle.one("SELECT base, version, ours FROM record") == {"base": {"comment": "newer"}, "version": 20, "ours": False}
+
+
+def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_first(middle: Middle) -> None:
+    middle.take(order(1, comment="x"))
+    entity = middle.entity("shop/order/1").id
+    with middle.ledger.transaction() as connection:
+        assert entities.begin_creating(connection, entity, "crm", "deal") is True
+        assert entities.begin_creating(connection, entity, "crm", "deal") is False
+    middle.take(deal(7, records=[to_order(1)]))
+    with middle.ledger.transaction() as connection:
+        entities.linked_row(connection, entity, "crm", "deal", "7")
+    assert middle.rows("SELECT external_id, state FROM record WHERE system = 'crm'") == [{"external_id": "7", "state": "linked"}]
+
+
+def test_a_record_deleted_there_is_not_created_again_but_another_system_may_have_one(connection: Connection) -> None:
+    entity = made(connection)
+    assert entities.begin_creating(connection, entity, "crm", "deal")
+    assert entities.begin_creating(connection, entity, "shop", "order")
+
+
+def test_uniting_moves_letters_and_ends_the_lost_ones_deliveries(middle: Middle) -> None:
+    middle.take(order(1), deal(7))
+    kept, lost = middle.entity("shop/order/1").id, middle.entity("crm/deal/7").id
+    with middle.ledger.transaction() as connection:
+        deliveries.mark(connection, [Due(lost, "shop", 5, None)])
+        letters.write(connection, [Letter("shop", "Permanent", "why", "no", entity_id=lost)])
+        entities.move(connection, lost, kept)
+    assert middle.one("SELECT entity_id FROM dead_letter")["entity_id"] == kept
+    assert middle.one("SELECT state FROM delivery WHERE entity_id = %s AND system = 'shop'", lost)["state"] == "idle"
+
+
+def test_an_events_letter_moves_also_where_the_kept_one_has_a_deliverys_letter_of_that_system(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1)), deal(7))
+    kept, lost = middle.entity("shop/order/1").id, middle.entity("crm/deal/7").id
+    seq = middle.one("SELECT seq FROM event WHERE subject = 'deal/7'")["seq"]
+    with middle.ledger.transaction() as connection:
+        letters.write(connection, [Letter("crm", "Permanent", "why", "no", entity_id=kept)])
+        letters.write(connection, [Letter("crm", "Permanent", "held", "no", event_seq=seq, entity_id=lost)])
+        entities.move(connection, lost, kept)
+    assert {letter["entity_id"] for letter in middle.letters()} == {kept}

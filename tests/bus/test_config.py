@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bus.config import Config, Mode, Settings, from_document, load
+from bus.errors import ConfigError
+
+CRM = {"kind": "bitrix24", "url": "https://crm.example/rest/1/secret/", "application_token": "token"}
+SHOP = {"kind": "bitrix_cms", "url": "https://shop.example/rest/1/secret/"}
+
+
+def config(**changes: object) -> Config:
+    return from_document({"systems": {"crm": CRM, "shop": SHOP}} | changes, {})
+
+
+@pytest.mark.parametrize(
+    ("document", "key"),
+    [
+        (None, "file"),
+        ({}, "systems"),
+        ({"systems": {}}, "systems"),
+        ({"systems": {"CRM": CRM}}, "systems.CRM"),
+        ({"systems": {"crm": {"kind": "sap"}}}, "systems.crm.kind"),
+        ({"systems": {"crm": {"kind": "bitrix24", "application_token": "t"}}}, "systems.crm"),
+        ({"systems": {"crm": {"kind": "bitrix24", "url": "u"}}}, "application_token"),
+        ({"systems": {"crm": CRM | {"colour": "red"}}}, "systems.crm.colour"),
+        ({"systems": {"crm": CRM | {"timeout_s": 0}}}, "systems.crm.timeout_s"),
+        ({"systems": {"crm": CRM | {"rate": {"per_second": -1}}}}, "systems.crm.rate.per_second"),
+        ({"systems": {"crm": CRM | {"routes": {"order": {"in": "on"}}}}}, "systems.crm.routes.order.in"),
+        ({"systems": {"crm": CRM | {"routes": {"orders": {}}}}}, "systems.crm.routes.orders"),
+        ({"systems": {"crm": CRM}, "numbering": "shop"}, "numbering"),
+        ({"systems": {"crm": CRM}, "limits": {"lease": 5}}, "limits.lease"),
+        ({"systems": {"crm": CRM}, "limits": {"lease_s": "soon"}}, "limits.lease_s"),
+        ({"systems": {"crm": CRM}, "sistems": {}}, "sistems"),
+    ],
+)
+def test_a_complaint_names_the_key(document: object, key: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        from_document(document, {}, name="bus.yaml")
+    assert key in str(wrong.value)
+    assert "secret" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", ["bus", "foreign"])
+def test_names_that_mean_the_bus_itself_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        from_document({"systems": {name: {"kind": "events"}}}, {})
+
+
+def test_every_complaint_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as wrong:
+        from_document({"systems": {"crm": {"kind": "sap"}, "shop": {"kind": "sap"}}}, {})
+    assert "systems.crm.kind" in str(wrong.value)
+    assert "systems.shop.kind" in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "filled"),
+    [
+        ("${TOKEN}", {"TOKEN": "abc"}, "abc"),
+        ("a-${TOKEN}-${OTHER}", {"TOKEN": "1", "OTHER": "2"}, "a-1-2"),
+        ("${TOKEN:-none}", {}, "none"),
+        ("${TOKEN:-none}", {"TOKEN": "abc"}, "abc"),
+        ("${TOKEN:-}", {}, ""),
+        ("$TOKEN", {"TOKEN": "abc"}, "$TOKEN"),
+        ("${token}", {"token": "abc"}, "${token}"),
+    ],
+)
+def test_variables_are_filled_from_the_environment(text: str, environment: dict, filled: str) -> None:
+    found = from_document({"systems": {"crm": CRM | {"application_token": text}}}, environment)
+    assert found.systems["crm"].application_token == SecretStr(filled)
+
+
+def test_a_variable_that_is_not_there_is_named_with_the_key_that_wants_it() -> None:
+    with pytest.raises(ConfigError, match=r"systems\.crm\.keys\.1: the environment has no MISSING"):
+        from_document({"systems": {"crm": CRM | {"keys": ["x", "${MISSING}"]}}}, {})
+
+
+def test_numbers_may_come_from_the_environment() -> None:
+    found = from_document({"systems": {"crm": CRM}, "limits": {"lease_s": "${LEASE:-60}"}}, {})
+    assert found.limits.lease_s == 60
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "bus.yaml"
+    file.write_text("systems: {bank: {kind: events, keys: ['${KEY}'], routes: {payment: {in: full}}}}", encoding="utf-8")
+    found = load(file, {"KEY": "whsec_x"})
+    assert found.route("bank", "payment").inward is Mode.FULL
+    assert found.route("bank", "payment").outward is Mode.OFF
+    assert found.route("bank", "order").inward is Mode.OFF
+    assert found.route("nobody", "order").inward is Mode.OFF
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("systems: [", "line"), ("systems: {a: *b}", "not YAML"), ("", "file"), ("- 1", "file")]
+)
+def test_what_is_no_configuration_is_told_in_plain_words(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "bus.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=says):
+        load(file, {})
+
+
+def test_a_file_that_is_not_there_says_where_to_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"bus\.example\.yaml"):
+        load(tmp_path / "none.yaml", {})
+
+
+def test_a_bare_order_number_is_the_shops() -> None:
+    assert config().numbering_system == "shop"
+    assert config(numbering="crm").numbering_system == "crm"
+
+
+@pytest.mark.parametrize(
+    ("mode", "creates", "updates"),
+    [("off", False, False), ("create-only", True, False), ("update-only", False, True), ("full", True, True)],
+)
+def test_what_a_mode_lets_happen(mode: str, creates: bool, updates: bool) -> None:
+    assert (Mode(mode).creates, Mode(mode).updates) == (creates, updates)
+
+
+def test_a_secret_is_never_shown() -> None:
+    assert "secret" not in repr(config())
+    assert "pass" not in repr(Settings(database_url=SecretStr("postgresql://u:pass@h/b")))
+
+
+@pytest.mark.parametrize(("ask", "name"), [("database", "BUS_DATABASE_URL"), ("broker", "BUS_BROKER_URL")])
+def test_a_missing_setting_is_named(ask: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is not set"):
+        getattr(Settings(database_url=SecretStr(""), broker_url=SecretStr("")), ask)()
+
+
+def test_the_environment_is_read_by_its_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUS_DATABASE_URL", "postgresql://here")
+    monkeypatch.setenv("BUS_LOG_LEVEL", "debug")
+    assert Settings().database() == "postgresql://here"
+    assert Settings().log_level == "debug"
