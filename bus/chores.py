@@ -8,7 +8,7 @@ import structlog
 
 from bus.config import Config
 from bus.conflicts import Conflicts
-from bus.ledger import history, journal, letters
+from bus.ledger import conflicts, history, journal, letters
 from bus.ledger.database import Ledger, run
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
@@ -67,6 +67,8 @@ class Chores:
         with self._ledger.transaction() as connection:
             made = history.make_partitions(connection, today)
             forgotten = history.forget(connection, keep)
+            letters.forget(connection, keep)
+            conflicts.forget(connection, keep)
             events = journal.forget(connection, keep)
             for table, column in (("drift", "found_at"), ("operator_action", "at")):
                 run(connection, f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => %s)", [keep])  # noqa: S608

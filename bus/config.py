@@ -131,6 +131,10 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _numbering_is_known(self) -> Config:
+        if not self.systems:
+            raise ValueError("systems: name at least one")
+        if reserved := {"bus", "foreign"} & set(self.systems):
+            raise ValueError(f"systems: {reserved.pop()!r} is a name the bus needs for itself; choose another")
         if self.numbering is not None and self.numbering not in self.systems:
             raise ValueError(f"numbering: there is no system {self.numbering!r}")
         return self

@@ -42,6 +42,13 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 SystemName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
+def _countable(version: str) -> str:
+    """Refuse a version whose integer the ledger cannot compare."""
+    if version_order(version) is None and _VERSION.match(version):
+        raise ValueError(f"its integer has more than {_DIGITS} digits")
+    return version
+
+
 class Event(BaseModel):
     """A normalized change in a CloudEvents 1.0 envelope.
 
@@ -63,7 +70,7 @@ class Event(BaseModel):
     partitionkey: Name | None = None
     correlationid: Name | None = None
     causationid: Name | None = None
-    sourceversion: Name | None = None
+    sourceversion: Annotated[Name, AfterValidator(_countable)] | None = None
     actor: Name | None = None
     traceparent: Name | None = None
     tracestate: Name | None = None

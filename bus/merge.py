@@ -155,6 +155,8 @@ class Merged:
     outcome: Outcome
     changes: tuple[Change, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    agreed: tuple[str, ...] = ()
+    """Frozen fields on which this system has come to say what stands: nothing is left to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         return Merged(Outcome.STALE)
     changes: list[Change] = []
     disputes: list[Dispute] = []
+    agreed: list[str] = []
     allowed = incoming.updates if entity.said else incoming.creates
     for name, theirs in sorted(news.items()):
         if name in DERIVED[entity.kind]:
@@ -186,6 +189,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         if not first_word and theirs == base:
             continue
         if theirs == ours or (first_word and theirs is None):
+            agreed += [name] if name in entity.frozen and theirs == ours else []
             continue
         verdict = (
             _verdict(entity, name, ours, theirs, incoming, rules[name], base == ours and not first_word)
@@ -204,20 +208,20 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     outcome = _outcome(changes, disputes, echo=record.ours)
     if outcome is not Outcome.ECHO:
         record.ours = False
-    return Merged(outcome, tuple(changes), tuple(disputes))
+    return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed))
 
 
 def _stale(entity: Entity, record: Record, name: str, incoming: Incoming, late: bool) -> bool:
     """Is this field old news?
 
     By its version: a late event may still say what its record never said (partial events may overtake each other).
-    Without versions, by its time: a system's own later word on the field stands.
+    Without a version, by its time: the record's own later word on the field stands.
     """
     if late:
         return name in record.base
     word = entity.said.get(name)
-    counted = incoming.version is not None and record.version is not None
-    return not counted and word is not None and word.source == incoming.source and incoming.at < word.at
+    ours = word is not None and word.source == incoming.source and name in record.base
+    return incoming.version is None and ours and word is not None and incoming.at < word.at
 
 
 def _outcome(changes: list[Change], disputes: list[Dispute], *, echo: bool) -> Outcome:

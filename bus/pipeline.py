@@ -41,6 +41,8 @@ class Batch:
     lines: list[Line] = field(default_factory=list)
     letters: dict[int, Letter] = field(default_factory=dict)
     questions: dict[tuple[UUID, str], Question] = field(default_factory=dict)
+    agreed: set[tuple[UUID, str]] = field(default_factory=set)
+    """Fields with an open conflict whose sides have come to say the same."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
     """entity -> (priority, event) of the most urgent event that touched it"""
 
@@ -210,7 +212,7 @@ class Pipeline:
         known.dirty |= any(change.accepted for change in merged.changes)
         batch.lines += [_line(known.id, actor, change, row["seq"], event.source) for change in merged.changes]
         for dispute in merged.disputes:
-            question = _question(known, dispute, event)
+            question = _question(known, dispute, event, row["received_at"])
             if asked := batch.questions.get((known.id, dispute.field)):
                 question = replace(question, options=asked.options | question.options, deadline=asked.deadline)
             batch.questions[known.id, dispute.field] = question
@@ -218,6 +220,10 @@ class Pipeline:
             batch.lines.append(
                 Line(known.id, actor, "conflict", row["seq"], event.source, dispute.field, dispute.ours, dispute.theirs)
             )
+        for name in merged.agreed:
+            batch.agreed.add((known.id, name))
+            known.view.frozen -= {name}
+            batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
         if row["held"]:
             self._set_aside(row, _held(row["held"]), known.id, batch)
         else:
@@ -264,6 +270,7 @@ class Pipeline:
         letters.write(connection, list(batch.letters.values()))
         letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
         conflicts.ask(connection, list(batch.questions.values()))
+        conflicts.agree(connection, batch.agreed)
         history.write(connection, batch.lines)
         done.lanes = {(item.system, item.priority <= channels.URGENT) for item in self._mark(connection, batch)}
         done.lanes |= self._ask_for(connection, who)
@@ -359,13 +366,14 @@ def _line(entity: UUID, actor: str, change: merge.Change, seq: int | None, syste
     return Line(entity, actor, what, seq, system, change.field, change.old, change.new, change.rule)
 
 
-def _question(known: Known, dispute: merge.Dispute, event: Event) -> Question:
+def _question(known: Known, dispute: merge.Dispute, event: Event, received: datetime) -> Question:
+    """The deadline counts from when we heard of it: a record edited last week may be found today."""
     said = known.view.said.get(dispute.field)
     options = {}
     if said and dispute.field not in known.view.frozen:
         options[said.source] = {"value": dispute.ours, "at": said.at.isoformat(), "event": said.event}
     options[event.source] = {"value": dispute.theirs, "at": event.time.isoformat(), "event": event.id}
-    deadline = event.time + dispute.policy.sla
+    deadline = max(event.time, received) + dispute.policy.sla
     return Question(known.id, dispute.field, options, type(dispute.policy.default).__name__, deadline)
 
 

@@ -117,7 +117,7 @@ class Reconcile:
         for page in adapter.changed(record_type, since):
             seen = self._page(run_id, adapter, page, report)
             if seen:
-                self._move_cursor(name, max(seen))
+                self._move_cursor(name, min(max(seen), self._now()))  # a wrong clock must not carry us past today
 
     def _since(self, name: str) -> datetime:
         overlap = timedelta(seconds=self._config.limits.reconcile_overlap_s)

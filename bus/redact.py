@@ -9,18 +9,34 @@ from bus.model import Json
 _CODE = re.compile(r"^[A-Za-z0-9_:.\-]{1,40}$")
 _PHONE = re.compile(r"^[+\d()\-. ]*$")
 _DIGITS_OF_A_PHONE = 9
+_SHORTER_THAN_A_PHONE = 10**8
+_PERSONAL = re.compile(r"(?i)name|fio|phone|mail|address|comment|title|description|^value$|^fm$")
+"""Keys under which systems keep what people say of themselves, whatever it looks like."""
 
 
 def redact(value: Json) -> Json:
-    """The same structure with every text masked that is not plainly a code, an id or a number."""
+    """The same structure with everything masked that is not plainly a code, an id or a number."""
+    return _redacted(value, personal=False)
+
+
+def _redacted(value: Json, *, personal: bool) -> Json:
     if isinstance(value, dict):
-        return {str(key): redact(item) for key, item in value.items()}
+        return {
+            str(key): _redacted(item, personal=personal or bool(_PERSONAL.search(str(key))))
+            for key, item in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [redact(item) for item in value]
-    return _masked(value) if isinstance(value, str) else value
+        return [_redacted(item, personal=personal) for item in value]
+    if value is None or isinstance(value, bool) or (isinstance(value, (int, float)) and not personal and _short(value)):
+        return value
+    return f"<{len(str(value))} characters>" if personal else _masked(str(value))
+
+
+def _short(value: float) -> bool:
+    return abs(value) < _SHORTER_THAN_A_PHONE
 
 
 def _masked(text: str) -> str:
     digits = sum(sign.isdigit() for sign in text)
-    phone = digits >= _DIGITS_OF_A_PHONE and _PHONE.match(text)
+    phone = digits >= _DIGITS_OF_A_PHONE and (_PHONE.match(text) or text.lower().startswith("tel"))
     return text if _CODE.match(text) and not phone and "@" not in text else f"<{len(text)} characters>"

@@ -6,7 +6,7 @@ from bus.config import Config, Mode, Route
 from bus.errors import BadInput
 from bus.ledger import letters
 from bus.ledger.database import Connection, Ledger, rows, run
-from bus.model import Kind
+from bus.model import MODELS, Kind
 
 
 def effective(connection: Connection, config: Config) -> Config:
@@ -28,6 +28,8 @@ def turn(ledger: Ledger, config: Config, system: str, kind: Kind, direction: str
     """Set one switch; workers take it up when they restart. Raises BadInput for an unknown system or direction."""
     if system not in config.systems:
         raise BadInput(f"there is no system {system!r}; known: {', '.join(config.systems)}", field="system")
+    if kind not in MODELS:
+        raise BadInput(f"there is no kind {kind!r}; known: {', '.join(MODELS)}", field="kind")
     if direction not in ("in", "out"):
         raise BadInput("direction is in or out", field="direction")
     with ledger.transaction() as connection:

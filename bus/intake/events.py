@@ -8,7 +8,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 
-from bus.envelope import Event, parse, version_order
+from bus.envelope import Event, parse
 from bus.errors import BadInput
 from bus.intake import body, openapi, strict_json
 from bus.intake.desk import Desk, Taken
@@ -24,7 +24,6 @@ ONE, BATCH, EITHER = "application/cloudevents+json", "application/cloudevents-ba
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 """An event from further in the future would win every comparison by time until then: a clock is wrong."""
-_MAX_VERSION = 2**63 - 1
 
 
 def router(desk: Desk) -> APIRouter:
@@ -82,8 +81,6 @@ def _event(item: Json, now: datetime) -> Event:
     event = parse(item)
     if not EARLIEST <= event.time <= now + AHEAD:
         raise BadInput("time: lies before 1970 or more than a day ahead; look at the clock", field="time")
-    if (version_order(event.sourceversion) or 0) > _MAX_VERSION:
-        raise BadInput("sourceversion: its integer has more than 63 bits", field="sourceversion")
     return event
 
 

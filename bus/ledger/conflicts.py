@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -36,6 +36,18 @@ def ask(connection: Connection, questions: Sequence[Question]) -> None:
            ON CONFLICT (entity_id, field) WHERE state = 'open'
            DO UPDATE SET options = old.options || excluded.options""",
         [bulk([{**asdict(question), "deadline": question.deadline.isoformat()} for question in questions])],
+    )
+
+
+def agree(connection: Connection, fields: Collection[tuple[UUID, str]]) -> None:
+    """Close the open conflicts of these fields where only two sides spoke: the one that differed says the same now."""
+    run(
+        connection,
+        """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: the sides agree'
+           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, field text)
+           WHERE conflict.entity_id = new.entity_id AND conflict.field = new.field AND conflict.state = 'open'
+             AND (SELECT count(*) FROM jsonb_object_keys(conflict.options)) <= 2""",
+        [bulk([{"entity_id": entity, "field": field} for entity, field in fields])],
     )
 
 
@@ -75,4 +87,14 @@ def get(connection: Connection, conflict_id: int) -> Row | None:
         """SELECT conflict.*, entity.kind FROM conflict JOIN entity ON entity.id = conflict.entity_id
            WHERE conflict.id = %s FOR UPDATE OF conflict""",
         [conflict_id],
+    )
+
+
+def forget(connection: Connection, keep_days: int) -> int:
+    """Delete those that ended and are past their keeping. How many went."""
+    return run(
+        connection,
+        """DELETE FROM conflict
+           WHERE state NOT IN ('open', 'retried') AND decided_at < now() - make_interval(days => %s)""",
+        [keep_days],
     )

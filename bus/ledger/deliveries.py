@@ -47,13 +47,21 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
 
 
 def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
-    """Nothing is due any more for these; one in flight is left to its lane, which will find nothing to do."""
+    """Nothing is due any more for these; one in flight is left to its lane, which will find nothing to do.
+
+    A dead one that became right by itself ends its letter.
+    """
     run(
         connection,
-        """UPDATE delivery SET state = 'idle', updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, system text)
-           WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system
-             AND delivery.state = 'due' AND delivery.lease IS NULL""",
+        """WITH settled AS (
+             UPDATE delivery SET state = 'idle', updated_at = now()
+             FROM jsonb_to_recordset(%s) AS new(entity_id uuid, system text)
+             WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system
+               AND delivery.state IN ('due', 'dead') AND delivery.lease IS NULL
+             RETURNING delivery.entity_id, delivery.system)
+           UPDATE dead_letter SET state = 'resolved', ended_at = now() FROM settled
+           WHERE dead_letter.entity_id = settled.entity_id AND dead_letter.system = settled.system
+             AND dead_letter.event_seq IS NULL AND dead_letter.state IN ('open', 'retried')""",
         [bulk([{"entity_id": entity, "system": system} for entity, system in pairs])],
     )
 
@@ -128,17 +136,27 @@ def postpone(connection: Connection, row: Row, until: datetime, *, counts: bool,
 
 
 def stop(connection: Connection, row: Row, state: str, error: str) -> bool:
-    """Give a claim back as dead or parked, unless it is no longer ours."""
-    return (
-        run(
-            connection,
-            """UPDATE delivery SET state = %s, lease = NULL, lease_until = NULL, attempts = attempts + 1,
-                      last_error = %s, updated_at = now()
-               WHERE entity_id = %s AND system = %s AND lease = %s""",
-            [state, error, row["entity_id"], row["system"], row["lease"]],
-        )
-        == 1
+    """Give a claim back as dead or parked. False when it is no longer ours, or something newer is wanted already.
+
+    What came while the failing call was under way may be the very correction: it is tried before a person is asked.
+    """
+    found = one(
+        connection,
+        """UPDATE delivery SET
+                  state = CASE WHEN wanted > %(wanted)s AND %(state)s = 'dead' THEN 'due' ELSE %(state)s END,
+                  due_at = CASE WHEN wanted > %(wanted)s THEN now() ELSE due_at END,
+                  lease = NULL, lease_until = NULL, attempts = attempts + 1, last_error = %(error)s, updated_at = now()
+           WHERE entity_id = %(entity)s AND system = %(system)s AND lease = %(lease)s RETURNING state""",
+        {
+            "wanted": row["wanted"],
+            "state": state,
+            "error": error,
+            "entity": row["entity_id"],
+            "system": row["system"],
+            "lease": row["lease"],
+        },
     )
+    return found is not None and found["state"] == state
 
 
 def revive(connection: Connection, entity_id: UUID, system: str) -> bool:

@@ -367,9 +367,16 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
     run(connection, "UPDATE conflict SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
     run(
         connection,
-        """UPDATE dead_letter SET entity_id = %(kept)s WHERE entity_id = %(lost)s AND NOT EXISTS (
+        """UPDATE dead_letter SET entity_id = %(kept)s
+           WHERE entity_id = %(lost)s AND (event_seq IS NOT NULL OR state = 'discarded' OR NOT EXISTS (
              SELECT 1 FROM dead_letter AS other WHERE other.entity_id = %(kept)s AND other.event_seq IS NULL
-               AND other.system = dead_letter.system AND other.state <> 'discarded')""",
+               AND other.system = dead_letter.system AND other.state <> 'discarded'))""",
+        both,
+    )
+    run(
+        connection,
+        """UPDATE dead_letter SET state = 'resolved', ended_at = now(), note = 'entities united'
+           WHERE entity_id = %(lost)s AND state IN ('open', 'retried')""",
         both,
     )
     run(

@@ -136,3 +136,13 @@ def acted(connection: Connection, actor: str, action: str, target: str, detail: 
            FROM jsonb_to_recordset(%s) AS new(actor text, action text, target text, detail jsonb)""",
         [bulk([{"actor": actor, "action": action, "target": target, "detail": detail or {}}])],
     )
+
+
+def forget(connection: Connection, keep_days: int) -> int:
+    """Delete those that ended and are past their keeping. How many went."""
+    return run(
+        connection,
+        """DELETE FROM dead_letter
+           WHERE state NOT IN ('open', 'retried') AND ended_at < now() - make_interval(days => %s)""",
+        [keep_days],
+    )

@@ -97,7 +97,7 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     written = _status(due.get("status"), payment)
     if due.get("amount"):
         written["sum"] = due["amount"]["amount"]
-    if "paid_at" in due:
+    if due.get("paid_at"):  # the shop dates a payment by itself and does not let the date be cleared
         written["datePaid"] = _native(due["paid_at"])
     if "external_number" in due:
         written["payVoucherNum"] = due["external_number"] or ""
@@ -150,7 +150,7 @@ def _status(status: Json, payment: _Payment | None) -> Raw:
 
 
 def _native(moment: Json) -> str:
-    return datetime.fromisoformat(moment).astimezone(UTC).isoformat(timespec="seconds") if moment else ""
+    return datetime.fromisoformat(moment).astimezone(UTC).isoformat(timespec="seconds")
 
 
 def _pay_system(method: Json, tables: Tables) -> Raw:

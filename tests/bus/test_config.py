@@ -84,7 +84,9 @@ def test_numbers_may_come_from_the_environment() -> None:
 
 def test_the_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "bus.yaml"
-    file.write_text("systems: {bank: {kind: events, keys: ['${KEY}'], routes: {payment: {in: full}}}}", encoding="utf-8")
+    file.write_text(
+        "systems: {bank: {kind: events, keys: ['${KEY}'], routes: {payment: {in: full}}}}", encoding="utf-8"
+    )
     found = load(file, {"KEY": "whsec_x"})
     assert found.route("bank", "payment").inward is Mode.FULL
     assert found.route("bank", "payment").outward is Mode.OFF
@@ -122,7 +124,7 @@ def test_what_a_mode_lets_happen(mode: str, creates: bool, updates: bool) -> Non
 
 def test_a_secret_is_never_shown() -> None:
     assert "secret" not in repr(config())
-    assert "pass" not in repr(Settings(database_url=SecretStr("postgresql://u:pass@h/b")))
+    assert "hidden" not in repr(Settings(database_url=SecretStr("postgresql://u:hidden@h/b")))
 
 
 @pytest.mark.parametrize(("ask", "name"), [("database", "BUS_DATABASE_URL"), ("broker", "BUS_BROKER_URL")])

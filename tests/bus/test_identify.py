@@ -45,7 +45,11 @@ def test_our_own_key_at_a_system_is_the_entity(middle: Middle) -> None:
 
 
 def test_two_records_first_heard_of_together_are_one_when_they_name_each_other(middle: Middle) -> None:
-    middle.take(deal(7, records=[to_order(1)]), order(1, number="1001"), said("onec", "order", "order/a", LATER, None, {"number": "1001"}))
+    middle.take(
+        deal(7, records=[to_order(1)]),
+        order(1, number="1001"),
+        said("onec", "order", "order/a", LATER, None, {"number": "1001"}),
+    )
     assert middle.one("SELECT count(*) AS n FROM entity WHERE merged_into IS NULL")["n"] == 1
 
 
@@ -210,7 +214,9 @@ def test_another_amount_is_another_payment(middle: Middle, amount: dict) -> None
 
 
 def test_two_equal_payments_of_the_bank_are_two_even_in_one_batch(middle: Middle) -> None:
-    middle.take(order(1, total=rub(200)), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending"))
+    middle.take(
+        order(1, total=rub(200)), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending")
+    )
     both = [payment(number, LATER, order=to_order(1), amount=rub(100), status="paid") for number in (77, 78)]
     middle.take(*both)
     ids = {middle.entity(f"bank/payment/{number}", "payment").id for number in (77, 78)}

@@ -131,7 +131,9 @@ def test_of_two_changes_that_both_may_follow_the_other_the_priority_decides() ->
 
 
 def test_a_status_is_never_cleared_not_even_by_who_may_reopen() -> None:
-    assert decide(MACHINE, "completed", None, Said(at(), "shop", "1"), Said(at(1), "crm", "2"), alone=True).accept is False
+    assert (
+        decide(MACHINE, "completed", None, Said(at(), "shop", "1"), Said(at(1), "crm", "2"), alone=True).accept is False
+    )
 
 
 # --- the merge ---
@@ -193,7 +195,9 @@ def test_who_does_not_own_a_field_is_overruled_and_its_record_becomes_due() -> N
     assert due(order, record.base, frozenset({"number"})) == {"number": "1"}
 
 
-@pytest.mark.parametrize(("version", "outcome"), [(3, Outcome.STALE), (4, Outcome.APPLIED), (5, Outcome.APPLIED), (None, Outcome.APPLIED)])
+@pytest.mark.parametrize(
+    ("version", "outcome"), [(3, Outcome.STALE), (4, Outcome.APPLIED), (5, Outcome.APPLIED), (None, Outcome.APPLIED)]
+)
 def test_what_is_behind_the_records_version_is_stale(version: int | None, outcome: Outcome) -> None:
     order, record = entity(comment="x"), Record({"comment": "x"}, version=4)
     assert merge(order, record, says("crm", 5, version, comment="y"), RULES).outcome is outcome
@@ -249,13 +253,15 @@ def test_a_frozen_field_is_left_out_of_deliveries_and_asks_again() -> None:
 def test_a_route_decides_by_the_record_whether_its_word_counts(
     creates: bool, updates: bool, first: bool, later: bool
 ) -> None:
-    """On a record that is known here, `updates` counts, also for a field nobody has spoken of; on a new one `creates`."""
+    """Where the entity is known `updates` counts, also for a field nobody has spoken of; on a new one `creates`."""
     order = entity(comment="x")
     known = Record({"comment": "x"})
     route = {"creates": creates, "updates": updates}
     assert merge(order, known, says("crm", 5, comment="y", **route), RULES).changes[0].accepted is later
     assert merge(order, known, says("crm", 5, total="1", **route), RULES).changes[0].accepted is updates
-    assert merge(entity(), Record({}), says("crm", 5, comment="y", **route), RULES).changes[0].accepted is (creates and first)
+    assert merge(entity(), Record({}), says("crm", 5, comment="y", **route), RULES).changes[0].accepted is (
+        creates and first
+    )
 
 
 # --- settle ---

@@ -63,14 +63,14 @@ def states(draw: st.DrawFn) -> Entity:
     return Entity("order", fields, said)
 
 
-events = st.builds(
-    incoming, st.sampled_from(SYSTEMS), st.integers(-5, 5), FIELDS, st.none() | st.integers(1, 9)
-)
+events = st.builds(incoming, st.sampled_from(SYSTEMS), st.integers(-5, 5), FIELDS, st.none() | st.integers(1, 9))
 
 
 @law
 @given(states(), FIELDS, st.none() | st.integers(1, 9), events)
-def test_merging_the_same_event_twice_is_merging_it_once(entity: Entity, base: dict, version: int | None, event: Incoming) -> None:
+def test_merging_the_same_event_twice_is_merging_it_once(
+    entity: Entity, base: dict, version: int | None, event: Incoming
+) -> None:
     record = Record(base, version)
     merge(entity, record, event, RULES)
     once = deepcopy((entity, record))
@@ -139,8 +139,7 @@ def test_what_is_stale_changes_nothing_when_it_is_played_again(
 
 #: settle comes after every merge, as the pipeline does it
 STEPS = st.lists(
-    st.tuples(st.sampled_from(SYSTEMS), st.sampled_from(sorted(MOVES)))
-    | st.sampled_from(["pay", "part"]),
+    st.tuples(st.sampled_from(SYSTEMS), st.sampled_from(sorted(MOVES))) | st.sampled_from(["pay", "part"]),
     max_size=12,
 )
 
@@ -240,7 +239,8 @@ class Bus:
         for _ in range(60):
             while self.on_their_way:
                 self.hear(self.on_their_way.pop(rng.randrange(len(self.on_their_way))))
-            if not any([self.lane(side) for side in self.sides]):
+            moved = [self.lane(side) for side in self.sides]
+            if not any(moved):
                 for side in self.sides:
                     if differences(side.fields, side.known.base):
                         self.tell(side)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bus.model import DERIVED, MODELS, Money, flat, field_names, flatten, money, nest
+from bus.model import DERIVED, MODELS, Money, field_names, flat, flatten, money, nest
 
 
 def test_what_was_not_said_is_absent_and_what_was_cleared_is_null() -> None:
@@ -14,7 +14,10 @@ def test_what_was_not_said_is_absent_and_what_was_cleared_is_null() -> None:
 
 
 def test_a_nested_object_is_flattened_by_what_it_says() -> None:
-    assert flatten("order", {"customer": {"phone": "+7", "name": None}}) == {"customer.phone": "+7", "customer.name": None}
+    assert flatten("order", {"customer": {"phone": "+7", "name": None}}) == {
+        "customer.phone": "+7",
+        "customer.name": None,
+    }
     assert flatten("order", {"customer": {}}) == {}
 
 
@@ -41,10 +44,15 @@ def test_references_are_identity_and_never_fields() -> None:
     ],
 )
 def test_money_has_two_decimals_rounded_half_up(said: object, stored: str) -> None:
-    assert flatten("order", {"total": {"amount": said, "currency": "RUB"}})["total"] == {"amount": stored, "currency": "RUB"}
+    assert flatten("order", {"total": {"amount": said, "currency": "RUB"}})["total"] == {
+        "amount": stored,
+        "currency": "RUB",
+    }
 
 
-@pytest.mark.parametrize(("said", "stored"), [("1.500", "1.5"), ("2", "2"), ("0.000", "0"), ("100", "100"), ("1E+2", "100")])
+@pytest.mark.parametrize(
+    ("said", "stored"), [("1.500", "1.5"), ("2", "2"), ("0.000", "0"), ("100", "100"), ("1E+2", "100")]
+)
 def test_quantities_are_plain_text_so_that_equal_ones_are_equal(said: str, stored: str) -> None:
     line = {"name": "Чайник", "quantity": said, "price": "1"}
     assert flatten("order", {"lines": [line]})["lines"][0]["quantity"] == stored
@@ -103,7 +111,9 @@ ORDERS = st.fixed_dictionaries(
         "comment": texts,
         "lines": st.none()
         | st.lists(
-            st.fixed_dictionaries({"name": st.just("a"), "quantity": st.sampled_from(["1", "1.50"]), "price": st.just("2")}),
+            st.fixed_dictionaries(
+                {"name": st.just("a"), "quantity": st.sampled_from(["1", "1.50"]), "price": st.just("2")}
+            ),
             max_size=2,
         ),
     },

@@ -74,7 +74,11 @@ def test_nothing_is_nothing(middle: Middle) -> None:
 
 @pytest.mark.parametrize("times", [2, 5])
 def test_the_same_message_again_changes_nothing(middle: Middle, times: int) -> None:
-    some = [order(1, comment="x"), deal(7, records=[to_order(1)]), payment(5, order=to_order(1), amount=rub(1), status="paid")]
+    some = [
+        order(1, comment="x"),
+        deal(7, records=[to_order(1)]),
+        payment(5, order=to_order(1), amount=rub(1), status="paid"),
+    ]
     middle.take(*some)
     before = middle.rows("SELECT * FROM entity ORDER BY id"), middle.rows("SELECT * FROM history ORDER BY id")
     for _ in range(times):
@@ -84,7 +88,9 @@ def test_the_same_message_again_changes_nothing(middle: Middle, times: int) -> N
 
 def test_events_of_one_message_are_merged_in_the_order_in_which_they_happened(middle: Middle) -> None:
     for number in range(8):  # ids are hashes: some of them sort the wrong way round
-        middle.take(order(number, comment="first"), order(number, LATER, comment="then"), order(number, LATEST, comment="last"))
+        middle.take(
+            order(number, comment="first"), order(number, LATER, comment="then"), order(number, LATEST, comment="last")
+        )
         assert middle.fields(f"shop/order/{number}")["comment"] == "last"
 
 
@@ -126,7 +132,10 @@ def spoil(middle: Middle, subject: str, data: str) -> None:
         (order(66), '{"status": "nonsense"}'),
         (order(66), '{"records": [{"id": "5"}]}'),
         (order(66), '{"records": "5"}'),
-        (payment(66, order=to_order(1), amount=rub(1)), '{"order": {"system": "shop", "id": "1"}, "status": "nonsense"}'),
+        (
+            payment(66, order=to_order(1), amount=rub(1)),
+            '{"order": {"system": "shop", "id": "1"}, "status": "nonsense"}',
+        ),
         (payment(66, order=to_order(1), amount=rub(1)), '{"order": "1"}'),
         (said("bus", "order", "order/66", LATER, None, {}), '{"comment": "x"}'),
     ],
@@ -199,7 +208,9 @@ def test_only_record_types_that_a_system_has_are_asked_for(middle: Middle) -> No
     assert middle.rows("SELECT subject FROM event WHERE state = 'notified'") == []
 
 
-def test_an_order_that_came_while_its_payment_began_to_wait_wakes_it_all_the_same(middle: Middle, database_url: str) -> None:
+def test_an_order_that_came_while_its_payment_began_to_wait_wakes_it_all_the_same(
+    middle: Middle, database_url: str
+) -> None:
     """The payment's worker has looked for the order in vain, and not yet committed that it waits."""
     with built(database_url) as other:
         came: list[Thread] = []
@@ -267,8 +278,13 @@ def story() -> list[Event]:
     """Orders, their deals, payments and edits, with versions, so that any order of arrival comes to the same."""
     some = []
     for number in range(10):
-        some += [order(number, f"2026-10-05T1{at}:00:00Z", at + 1, number=f"{number}", total=rub(100), comment=f"c{at}") for at in range(3)]
-        some += [deal(number, "2026-10-05T10:30:00Z", 1, records=[to_order(number)], delivery={"address": f"a{number}"})]
+        some += [
+            order(number, f"2026-10-05T1{at}:00:00Z", at + 1, number=f"{number}", total=rub(100), comment=f"c{at}")
+            for at in range(3)
+        ]
+        some += [
+            deal(number, "2026-10-05T10:30:00Z", 1, records=[to_order(number)], delivery={"address": f"a{number}"})
+        ]
         some += [payment(number, order=to_order(number), amount=rub(60), status="paid")]
         some += [payment(100 + number, order=to_order(number), amount=rub(40), status="paid")]
     return some
@@ -276,7 +292,11 @@ def story() -> list[Event]:
 
 def summary(middle: Middle) -> list[tuple]:
     return [
-        (number, middle.fields(f"shop/order/{number}"), {one.system for one in middle.entity(f"crm/deal/{number}").records})
+        (
+            number,
+            middle.fields(f"shop/order/{number}"),
+            {one.system for one in middle.entity(f"crm/deal/{number}").records},
+        )
         for number in range(10)
     ]
 
@@ -306,7 +326,9 @@ def test_overlapping_batches_at_once_come_to_what_one_after_the_other_does(middl
 
 
 def test_two_equal_payments_of_the_bank_at_once_are_two(middle: Middle, database_url: str) -> None:
-    middle.take(order(1, total=rub(200)), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending"))
+    middle.take(
+        order(1, total=rub(200)), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending")
+    )
     with built(database_url) as other:
         together(
             lambda: middle.take(payment(77, LATER, order=to_order(1), amount=rub(100), status="paid")),
@@ -342,7 +364,9 @@ def held_deal(middle: Middle, stage: str) -> Entry:
     return entry_of("crm", "bitrix24", RawRecord("deal", "7", raw), middle.wiring.mappings)
 
 
-def test_an_unknown_code_is_held_and_named_and_the_rest_is_applied_until_the_tables_know_it(database_url: str, tmp_path: Path) -> None:
+def test_an_unknown_code_is_held_and_named_and_the_rest_is_applied_until_the_tables_know_it(
+    database_url: str, tmp_path: Path
+) -> None:
     folder = tmp_path
     with built(database_url, config(str(folder))) as middle:
         middle.wiring.publisher.accept([held_deal(middle, "UC_STRANGE")])
@@ -365,7 +389,9 @@ def test_an_unknown_code_is_held_and_named_and_the_rest_is_applied_until_the_tab
 
 
 def test_what_is_held_of_one_event_hurts_no_other(middle: Middle) -> None:
-    strange = Entry(deal(7, comment="x"), held=(Held("status", "deal_stage", "UC_1", "deal_stage: 'UC_1' has no mapping"),))
+    strange = Entry(
+        deal(7, comment="x"), held=(Held("status", "deal_stage", "UC_1", "deal_stage: 'UC_1' has no mapping"),)
+    )
     middle.wiring.publisher.accept([strange, Entry(order(1, comment="y"))])
     assert middle.heard() == {Outcome.DEAD: 1, Outcome.APPLIED: 1}
 
@@ -414,7 +440,10 @@ def test_events_of_an_unknown_source_end_explained_and_change_nothing(middle: Mi
     middle.take(said("stranger", "order", "order/9", LATER, None, {"comment": "y"}))
     middle.take(said("stranger", "order", "order/8", LATER, None, {"comment": "y", "records": [to_order(1)]}))
     assert middle.outcome("order/9") == ["OVERRULED"]
-    assert middle.one("SELECT error FROM event WHERE subject = 'order/9'")["error"] == "creating from stranger is switched off"
+    assert (
+        middle.one("SELECT error FROM event WHERE subject = 'order/9'")["error"]
+        == "creating from stranger is switched off"
+    )
     assert middle.fields("shop/order/1")["comment"] == "x"
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from bus.redact import redact
 
 
-@pytest.mark.parametrize("code", ["C1:PREPARATION", "UF_CRM_ORDER_ID", "759", "12.50", "ACCESS_DENIED", "2026-10-05", "a1b2-c3"])
+@pytest.mark.parametrize(
+    "code", ["C1:PREPARATION", "UF_CRM_ORDER_ID", "759", "12.50", "ACCESS_DENIED", "2026-10-05", "a1b2-c3"]
+)
 def test_codes_ids_and_amounts_are_shown(code: str) -> None:
     assert redact({"field": code}) == {"field": code}
 
@@ -45,7 +47,13 @@ def test_a_phone_is_no_number(value: object) -> None:
     assert "9991234567" not in json.dumps(redact({"PHONE": value}))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(0, 99) | st.text(), lambda some: st.lists(some) | st.dictionaries(st.text(), some), max_leaves=20))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(0, 99) | st.text(),
+        lambda some: st.lists(some) | st.dictionaries(st.text(), some),
+        max_leaves=20,
+    )
+)
 def test_the_shape_stays(value: object) -> None:
     def shape(one: object) -> object:
         if isinstance(one, dict):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -46,7 +46,7 @@ lines = st.lists(
     ),
     max_size=4,
 )
-times = st.datetimes(timezones=st.just(UTC)).map(values.moment)
+times = st.datetimes(datetime(1970, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC)).map(values.moment)
 
 
 def _optional(strategy: st.SearchStrategy) -> st.SearchStrategy:

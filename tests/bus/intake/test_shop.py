@@ -11,7 +11,7 @@ def test_an_order_is_journaled_whole_with_its_raw_record(caller, journal, saved)
         "shop",
         "order.changed",
         "order/236",
-        "7",
+        "user:7",
         "0b4e9f0a",
     )
     assert event.data["total"] == {"amount": 1990.5, "currency": "RUB"}

@@ -40,8 +40,7 @@ def config(folder: str | None = None, **changes: dict[str, Any]) -> Config:
         "bank": {"kind": "events"},
         "onec": {"kind": "events"},
     }
-    for name, system in systems.items():
-        system |= {"routes": ROUTES[name]} | changes.pop(name, {})
+    systems = {name: system | {"routes": ROUTES[name]} | changes.pop(name, {}) for name, system in systems.items()}
     return from_document({"systems": systems, "mappings": folder, "limits": {}} | changes, {})
 
 
@@ -108,7 +107,9 @@ class Middle:
         return self.entity(key, kind).view.fields
 
     def outcome(self, subject: str) -> list[str]:
-        return [row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)]
+        return [
+            row["outcome"] for row in self.rows("SELECT outcome FROM event WHERE subject = %s ORDER BY seq", subject)
+        ]
 
     def due(self, entity: UUID | None = None) -> set[str]:
         """Systems that an entity (or any) is due to."""
@@ -132,12 +133,16 @@ def built(database_url: str, file: Config | None = None) -> Iterator[Middle]:
         wiring.ledger.close()
 
 
-def order(external_id: int | str = 1, at: str = "2026-10-05T10:00:00Z", version: int | None = None, **data: Any) -> Event:
+def order(
+    external_id: int | str = 1, at: str = "2026-10-05T10:00:00Z", version: int | None = None, **data: Any
+) -> Event:
     """An order as the shop tells of it."""
     return said("shop", "order", f"order/{external_id}", at, version, data)
 
 
-def deal(external_id: int | str = 7, at: str = "2026-10-05T10:00:00Z", version: int | None = None, **data: Any) -> Event:
+def deal(
+    external_id: int | str = 7, at: str = "2026-10-05T10:00:00Z", version: int | None = None, **data: Any
+) -> Event:
     """An order as the CRM tells of it."""
     return said("crm", "deal", f"deal/{external_id}", at, version, data)
 

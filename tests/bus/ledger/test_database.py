@@ -11,9 +11,8 @@ from bus.ledger.database import Ledger, bulk, migrate, one
 
 def test_an_exception_rolls_back(database_url: str) -> None:
     ledger = Ledger(database_url)
-    with pytest.raises(RuntimeError), ledger.transaction() as connection:
-        connection.execute("INSERT INTO run (what) VALUES ('x')")
-        raise RuntimeError
+    with pytest.raises(psycopg.errors.DivisionByZero), ledger.transaction() as connection:
+        connection.execute("INSERT INTO run (what) VALUES ('x'); SELECT 1 / 0")
     with ledger.transaction() as connection:
         assert one(connection, "SELECT 1 FROM run") is None
     ledger.close()
@@ -31,7 +30,11 @@ def test_times_are_utc_and_values_survive(database_url: str) -> None:
     ledger = Ledger(database_url)
     with ledger.transaction() as connection:
         assert one(connection, "SHOW timezone") == {"TimeZone": "UTC"}
-        found = one(connection, "SELECT * FROM jsonb_to_recordset(%s) AS new(a text, b jsonb)", [bulk([{"a": "ё", "b": {"c": None}}])])
+        found = one(
+            connection,
+            "SELECT * FROM jsonb_to_recordset(%s) AS new(a text, b jsonb)",
+            [bulk([{"a": "ё", "b": {"c": None}}])],
+        )
         assert found == {"a": "ё", "b": {"c": None}}
     ledger.close()
 

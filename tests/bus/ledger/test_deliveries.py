@@ -41,7 +41,9 @@ def mark(connection: Connection, entity: UUID, priority: int = NORMAL, system: s
     deliveries.mark(connection, [Due(entity, system, priority, 1)])
 
 
-def claim(connection: Connection, *, seconds: int = 60, urgent: bool = False, limit: int = 50, system: str = "crm") -> list[Row]:
+def claim(
+    connection: Connection, *, seconds: int = 60, urgent: bool = False, limit: int = 50, system: str = "crm"
+) -> list[Row]:
     return deliveries.claim(connection, system, uuid4(), seconds=seconds, limit=limit, urgent=urgent)
 
 
@@ -79,7 +81,9 @@ def test_what_is_marked_while_it_is_in_flight_is_due_again_afterwards(connection
     assert len(claim(connection)) == 1
 
 
-def test_a_lapsed_lease_goes_to_someone_else_and_the_first_may_not_finish_it(connection: Connection, entity: UUID) -> None:
+def test_a_lapsed_lease_goes_to_someone_else_and_the_first_may_not_finish_it(
+    connection: Connection, entity: UUID
+) -> None:
     mark(connection, entity)
     (first,) = claim(connection, seconds=-1)
     (second,) = claim(connection)
@@ -92,7 +96,9 @@ def test_a_lapsed_lease_goes_to_someone_else_and_the_first_may_not_finish_it(con
     assert done(connection, second) == "idle"
 
 
-def test_a_postponed_delivery_comes_back_at_its_time_and_counts_only_what_counts(connection: Connection, entity: UUID) -> None:
+def test_a_postponed_delivery_comes_back_at_its_time_and_counts_only_what_counts(
+    connection: Connection, entity: UUID
+) -> None:
     mark(connection, entity)
     (claimed,) = claim(connection)
     deliveries.postpone(connection, claimed, datetime.now(UTC) - timedelta(seconds=1), counts=True, error="500")
@@ -136,7 +142,9 @@ def test_a_parked_delivery_stays_parked_and_a_dead_one_lives_again_with_the_next
     assert deliveries.revive(connection, parked, "crm") is False
 
 
-def test_a_change_that_came_while_the_call_was_failing_is_not_buried_with_it(connection: Connection, entity: UUID) -> None:
+def test_a_change_that_came_while_the_call_was_failing_is_not_buried_with_it(
+    connection: Connection, entity: UUID
+) -> None:
     mark(connection, entity)
     (claimed,) = claim(connection)
     mark(connection, entity)

@@ -95,7 +95,11 @@ def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answe
     assert record.id is not None
     with middle.ledger.transaction() as connection:
         entities.set_base(connection, record.id, {"comment": "older"}, 19, "7")
-    assert middle.one("SELECT base, version, ours FROM record") == {"base": {"comment": "newer"}, "version": 20, "ours": False}
+    assert middle.one("SELECT base, version, ours FROM record") == {
+        "base": {"comment": "newer"},
+        "version": 20,
+        "ours": False,
+    }
 
 
 def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_first(middle: Middle) -> None:
@@ -107,7 +111,9 @@ def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_fir
     middle.take(deal(7, records=[to_order(1)]))
     with middle.ledger.transaction() as connection:
         entities.linked_row(connection, entity, "crm", "deal", "7")
-    assert middle.rows("SELECT external_id, state FROM record WHERE system = 'crm'") == [{"external_id": "7", "state": "linked"}]
+    assert middle.rows("SELECT external_id, state FROM record WHERE system = 'crm'") == [
+        {"external_id": "7", "state": "linked"}
+    ]
 
 
 def test_a_record_deleted_there_is_not_created_again_but_another_system_may_have_one(connection: Connection) -> None:

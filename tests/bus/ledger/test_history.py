@@ -23,7 +23,9 @@ def at(connection: Connection, moment: datetime) -> str:
     connection.execute(
         "INSERT INTO history (at, entity_id, actor, what) VALUES (%s, %s, 'test', 'changed')", [moment, uuid4()]
     )
-    found = connection.execute("SELECT tableoid::regclass::text AS name FROM history WHERE at = %s", [moment]).fetchone()
+    found = connection.execute(
+        "SELECT tableoid::regclass::text AS name FROM history WHERE at = %s", [moment]
+    ).fetchone()
     assert found is not None
     return str(found["name"])
 
@@ -55,11 +57,16 @@ def test_partitions_past_their_keeping_are_dropped_and_others_are_not(connection
     assert at(connection, datetime(2019, 1, 1, tzinfo=UTC)) == "history_other"
     now = at(connection, datetime.now(UTC))
     assert history.forget(connection, 90) == 2
-    left = {row["relname"] for row in connection.execute("SELECT relname FROM pg_class WHERE relname ~ '^history_2[0-9_]*$'").fetchall()}
+    left = {
+        row["relname"]
+        for row in connection.execute("SELECT relname FROM pg_class WHERE relname ~ '^history_2[0-9_]*$'").fetchall()
+    }
     assert left == {now}
 
 
-def test_the_story_of_an_entity_is_told_oldest_first_and_its_end_is_kept_when_it_is_long(connection: Connection) -> None:
+def test_the_story_of_an_entity_is_told_oldest_first_and_its_end_is_kept_when_it_is_long(
+    connection: Connection,
+) -> None:
     entity = uuid4()
     history.write(connection, [Line(entity, "a", f"{number}") for number in range(5)])
     assert [line["what"] for line in history.of_entity(connection, entity)] == list("01234")
@@ -68,12 +75,12 @@ def test_the_story_of_an_entity_is_told_oldest_first_and_its_end_is_kept_when_it
 
 def test_what_is_told_of_is_kept_whatever_its_value(middle_value: object, connection: Connection) -> None:
     entity = uuid4()
-    history.write(connection, [Line(entity, "a", "changed", None, "crm", "comment", middle_value, None, "rule", "call")])
+    history.write(
+        connection, [Line(entity, "a", "changed", None, "crm", "comment", middle_value, None, "rule", "call")]
+    )
     assert history.of_entity(connection, entity)[0]["old"] == middle_value
 
 
 @pytest.fixture(params=["text", None, [], {"amount": "1.00"}, True])
 def middle_value(request: pytest.FixtureRequest) -> object:
     return request.param
-
-

@@ -1,0 +1,174 @@
+"""Reconciling: what no webhook told us is found, healed through the same pipeline, and reported with its cause."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bus.errors import Transient
+from bus.ports import RawRecord
+from bus.reconcile import Reconcile, drifts_of, latest
+from tests.bus.ledger.middle import Middle, built, config
+
+NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
+
+
+@dataclass
+class Portal:
+    """A system that can be asked what changed, and nothing else."""
+
+    system: str = "crm"
+    kind: str = "bitrix24"
+    batch: int = 50
+    pages: list[list[RawRecord]] = field(default_factory=list)
+    asked: list[datetime] = field(default_factory=list)
+    error: Exception | None = None
+
+    def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+        assert record_type == "deal"
+        self.asked.append(since)
+        yield from self.pages
+        if self.error:
+            raise self.error
+
+
+def raw(number: int, comment: str, minute: int = 0, **item: Any) -> RawRecord:
+    updated = (NOON + timedelta(minutes=minute)).isoformat()
+    fields = {"id": number, "updatedTime": updated, "comments": comment, "categoryId": 0, "stageId": "NEW"} | item
+    return RawRecord("deal", str(number), {"item": fields, "rows": [], "contact": None, "order_ids": []})
+
+
+@pytest.fixture
+def middle(database_url: str) -> Iterator[Middle]:
+    with built(database_url) as made:
+        yield made
+
+
+def reconcile(middle: Middle, *portals: Portal) -> Reconcile:
+    wiring = middle.wiring
+    adapters = {portal.system: portal for portal in portals}
+    return Reconcile(
+        middle.ledger, wiring.config, wiring.mappings, wiring.pipeline, adapters, lambda: NOON + timedelta(hours=1)
+    )  # type: ignore[arg-type]
+
+
+def report(middle: Middle, *portals: Portal, full: bool = False) -> dict[str, Any]:
+    done = reconcile(middle, *portals).run(full=full)
+    assert done is not None
+    return {one["system"]: one for one in done["systems"]}
+
+
+def test_what_no_webhook_told_us_is_taken_in_and_reported(middle: Middle) -> None:
+    found = report(middle, Portal(pages=[[raw(7, "a"), raw(8, "b")]]))["crm"]
+    assert (found["records"], found["missed"], found["healed"]) == (2, 2, 2)
+    assert middle.fields("crm/deal/7")["comment"] == "a"
+    assert "shop" in middle.due()
+    with middle.ledger.transaction() as connection:
+        run = latest(connection)[0]
+        drifts = drifts_of(connection, run["id"])
+    assert {(one["subject"], one["cause"], one["healing"]) for one in drifts} == {
+        ("deal/7", "missed", "healed"), ("deal/8", "missed", "healed")
+    }  # fmt: skip
+    assert run["finished_at"] is not None
+
+
+def test_what_is_as_we_knew_it_is_no_drift(middle: Middle) -> None:
+    portal = Portal(pages=[[raw(7, "a")]])
+    report(middle, portal)
+    again = report(middle, portal)["crm"]
+    assert (again["records"], again["missed"], again["healed"], again["waiting"]) == (1, 0, 0, 0)
+
+
+def test_an_edit_that_was_missed_names_its_field(middle: Middle) -> None:
+    report(middle, Portal(pages=[[raw(7, "a")]]))
+    report(middle, Portal(pages=[[raw(7, "edited", 5)]]))
+    assert middle.fields("crm/deal/7")["comment"] == "edited"
+    assert [row["field"] for row in middle.rows("SELECT field FROM drift ORDER BY id")] == ["record", "comment"]
+
+
+def test_the_cursor_moves_with_each_page_and_the_next_run_overlaps(middle: Middle) -> None:
+    portal = Portal(pages=[[raw(7, "a", 1)], [raw(8, "b", 30)]])
+    report(middle, portal)
+    report(middle, portal)
+    overlap = timedelta(seconds=middle.wiring.config.limits.reconcile_overlap_s)
+    assert portal.asked == [
+        NOON + timedelta(hours=1) - timedelta(days=1) - overlap,
+        NOON + timedelta(minutes=30) - overlap,
+    ]
+
+
+def test_a_record_dated_in_the_future_does_not_hide_what_comes_before_it(middle: Middle) -> None:
+    portal = Portal(pages=[[raw(7, "a", 60 * 24 * 365)]])
+    report(middle, portal)
+    report(middle, portal)
+    assert portal.asked[1] <= NOON + timedelta(hours=1)
+
+
+def test_a_full_run_reads_from_the_beginning_and_never_sets_the_cursor_back(middle: Middle) -> None:
+    report(middle, Portal(pages=[[raw(8, "b", 30)]]))
+    portal = Portal(pages=[[raw(7, "a", 1)]])
+    report(middle, portal, full=True)
+    report(middle, portal)
+    assert portal.asked[0].year == 1970
+    assert portal.asked[1] > NOON + timedelta(minutes=20)
+
+
+def test_a_system_in_trouble_is_reported_what_it_said_before_is_kept_and_the_others_are_asked(middle: Middle) -> None:
+    broken = Portal(pages=[[raw(7, "a")]], error=Transient("503"))
+
+    class Shop(Portal):
+        def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+            assert record_type in ("order", "payment")
+            self.asked.append(since)
+            yield from ()
+
+    shop = Shop("shop", "bitrix_cms")
+    found = report(middle, broken, shop)
+    assert found["crm"]["error"] == "503"
+    assert found["shop"]["error"] is None
+    assert shop.asked
+    assert middle.fields("crm/deal/7")["comment"] == "a"
+
+
+def test_one_record_that_cannot_be_read_hides_no_other(middle: Middle) -> None:
+    found = report(middle, Portal(pages=[[raw(7, "a", updatedTime="soon"), raw(8, "b")]]))["crm"]
+    assert found["records"] == 1
+    assert middle.fields("crm/deal/8")["comment"] == "b"
+
+
+def test_two_runs_at_once_are_one(middle: Middle, database_url: str) -> None:
+    with built(database_url) as other:
+        inner: list[object] = []
+
+        class Nested(Portal):
+            def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+                inner.append(reconcile(other, Portal()).run())
+                return super().changed(record_type, since)
+
+        assert reconcile(middle, Nested()).run() is not None
+    assert inner == [None]
+    assert reconcile(middle, Portal()).run() is not None
+
+
+def test_what_a_dead_letter_speaks_of_is_drift_that_waits_for_a_person(middle: Middle) -> None:
+    portal = Portal(pages=[[raw(7, "a", stageId="UC_STRANGE")]])
+    report(middle, portal)
+    edited = Portal(pages=[[raw(7, "b", stageId="UC_STRANGE")]])
+    middle.rows("UPDATE event SET state = 'dead' WHERE subject = 'deal/7'")
+    assert report(middle, edited)["crm"]["waiting"] == 1
+    assert "waits for a person" in {row["healing"] for row in middle.rows("SELECT healing FROM drift")}
+
+
+def test_a_direction_that_is_off_is_not_asked(database_url: str) -> None:
+    with built(database_url, config(crm={"routes": {"order": {"in": "off", "out": "full"}}})) as middle:
+        portal = Portal(pages=[[raw(7, "a")]])
+        report(middle, portal)
+        assert portal.asked == []
+
+
+def test_sums_and_statuses_are_counted(middle: Middle) -> None:
+    some = [raw(7, "a", opportunity=100, currencyId="RUB"), raw(8, "b", opportunity=50, currencyId="RUB")]
+    found = report(middle, Portal(pages=[some]))["crm"]
+    assert (found["sum"], found["statuses"]) == ("150.00", {"new": 2})
