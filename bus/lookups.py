@@ -99,6 +99,7 @@ class LookUps:
             self._parts.mappings,
             causationid=row["id"],
             correlationid=row["correlationid"] or row["id"],
+            observed_at=row["claimed_at"],
             priority=lambda event: channels.URGENT if event.kind == "payment" else row["priority"],
         )
 

@@ -41,6 +41,8 @@ class Batch:
     lines: list[Line] = field(default_factory=list)
     letters: dict[int, Letter] = field(default_factory=dict)
     questions: dict[tuple[UUID, str], Question] = field(default_factory=dict)
+    again: set[Notification] = field(default_factory=set)
+    """Records that were read too early to know whether they speak of before or after our own write."""
     agreed: set[tuple[UUID, str]] = field(default_factory=set)
     """Fields with an open conflict whose sides have come to say the same."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
@@ -198,6 +200,14 @@ class Pipeline:
             merged = _deleted(known, event)
         else:
             linked = known.record(event.source, event.record_type, event.external_id)
+            if _before_our_write(row, linked):
+                batch.again.add(
+                    Notification(event.source, event.record_type, event.external_id, priority=row["priority"])
+                )
+                batch.endings.append(
+                    Ending(row["seq"], Outcome.STALE, known.id, "read before our own write; read again")
+                )
+                return
             linked.dirty, linked.state = True, "linked"
             route = self._config.route(event.source, known.view.kind).inward
             incoming = Incoming(
@@ -274,6 +284,8 @@ class Pipeline:
         history.write(connection, batch.lines)
         done.lanes = {(item.system, item.priority <= channels.URGENT) for item in self._mark(connection, batch)}
         done.lanes |= self._ask_for(connection, who)
+        journal.notify(connection, list(batch.again))
+        done.lanes |= {(item.system, item.priority == channels.URGENT) for item in batch.again}
         done.woken = journal.wake(connection, who.learnt)
         _closing_lines(gathered, batch)
         return done
@@ -349,6 +361,17 @@ def _decided(known: Known, event: Event, fields: dict[str, object]) -> Merged:
         known.view.said[name] = Said(event.time, "bus", event.id)
         known.view.frozen -= {name}
     return Merged(Outcome.APPLIED, tuple(changes))
+
+
+def _before_our_write(row: Row, linked: entities.Linked) -> bool:
+    """Was this record read before the answer to our last write was in, and is it not plainly of a later version?
+
+    Bitrix24 dates changes to the second, so a reading from just before our write bears the same version as the write.
+    Merged after it, it would pass for a person's change back. In doubt the record is read once more.
+    """
+    if row["observed_at"] is None or linked.written_at is None or row["observed_at"] >= linked.written_at:
+        return False
+    return row["version"] is None or linked.view.version is None or row["version"] <= linked.view.version
 
 
 def _deleted(known: Known, event: Event) -> Merged:

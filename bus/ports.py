@@ -233,6 +233,8 @@ class Entry:
     held: tuple[Held, ...] = ()
     priority: int | None = None
     """bus.channels: by default payments are urgent and the rest is normal."""
+    observed_at: datetime | None = None
+    """For what we read ourselves: a moment, by the ledger's clock, before the reading began."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -114,10 +114,18 @@ class Reconcile:
         """Page by page: each page is journaled and merged before the cursor moves past it."""
         name = f"reconcile {adapter.system} {record_type}"
         since = _BEGINNING if full else self._since(name)
-        for page in adapter.changed(record_type, since):
-            seen = self._page(run_id, adapter, page, report)
+        pages = adapter.changed(record_type, since)
+        while page := self._next(pages):
+            seen = self._page(run_id, adapter, page[0], report, page[1])
             if seen:
                 self._move_cursor(name, min(max(seen), self._now()))  # a wrong clock must not carry us past today
+
+    def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
+        """The next page, and a moment by the ledger's clock before it was read."""
+        with self._ledger.transaction() as connection:
+            asked_at = rows(connection, "SELECT now() AS at")[0]["at"]
+        page = next(pages, None)
+        return None if page is None else (page, asked_at)
 
     def _since(self, name: str) -> datetime:
         overlap = timedelta(seconds=self._config.limits.reconcile_overlap_s)
@@ -135,13 +143,15 @@ class Reconcile:
                 [name, position],
             )
 
-    def _page(self, run_id: int, adapter: Adapter, page: list[RawRecord], report: Report) -> list[datetime]:
+    def _page(
+        self, run_id: int, adapter: Adapter, page: list[RawRecord], report: Report, asked_at: datetime
+    ) -> list[datetime]:
         kind = self._config.systems[adapter.system].kind
         seen: list[Entry] = []
         times = []
         for record in page:
             try:
-                made = entries(adapter.system, kind, record, self._mappings)
+                made = entries(adapter.system, kind, record, self._mappings, observed_at=asked_at)
             except BusError as error:
                 subject = f"{record.type}/{record.id}"
                 log.warning("reconcile.unreadable", system=adapter.system, subject=subject, reason=str(error))

@@ -7,7 +7,7 @@ noted before its call and looked for, by our own key, before it is ever repeated
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from uuid import uuid4
@@ -227,7 +227,7 @@ class Sending:
             return [
                 removal(self._system, event_type, f"{record_type}/{job.external_id}", self._parts.now(), str(uuid4()))
             ]
-        seen = self._seen(record_type, job, job.present)
+        seen = replace(self._seen(record_type, job, job.present), observed_at=job.row["claimed_at"])
         job.there = flatten(job.known.view.kind, seen.event.data or {})
         return [seen] if job.linked and differences(job.there, job.linked.view.base) else []
 
@@ -255,6 +255,9 @@ class Sending:
         job.told = dict(job.wanted) if creating else self._told(job, translator)
         if creating or change:
             job.write = Write(record_type, str(job.known.id), None if creating else job.external_id, change, parent)
+            if creating:
+                with self._parts.ledger.transaction() as connection:
+                    entities.promise(connection, job.known.id, self._system, job.told)
             return True
         if job.unmapped:
             self._failed(job, job.unmapped)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -20,13 +22,17 @@ def entries(
     causationid: str | None = None,
     correlationid: str | None = None,
     priority: Callable[[Event], int | None] = lambda _: None,
+    observed_at: datetime | None = None,
 ) -> list[Entry]:
     """Journal entries for a raw record and the records it brings along (a shop order's payments), itself first.
 
     Raises BadInput, which names the field, when the record is not of the shape its system promises.
     """
     return [
-        entry_of(system, system_kind, part, mappings, causationid, correlationid, priority)
+        replace(
+            entry_of(system, system_kind, part, mappings, causationid, correlationid, priority),
+            observed_at=observed_at,
+        )
         for part in [record, *mappings.parts(system_kind, record)]
     ]
 

@@ -75,7 +75,7 @@ def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, lim
              SELECT entity_id, system FROM delivery WHERE state = 'due' AND system = %(system)s AND due_at <= now()
                AND priority <= %(priority)s AND (lease IS NULL OR lease_until < now())
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-           RETURNING *""",
+           RETURNING *, now() AS claimed_at""",
         {
             "lease": lease,
             "seconds": seconds,

@@ -27,6 +27,8 @@ class Linked:
     id: int | None = None
     dirty: bool = False
     creating_since: datetime | None = None
+    written_at: datetime | None = None
+    """When the answer to our last write was in, by the ledger's clock."""
 
 
 @dataclass(slots=True)
@@ -164,6 +166,7 @@ def _linked(row: Row) -> Linked:
         row["state"],
         row["id"],
         creating_since=row["creating_since"],
+        written_at=row["written_at"],
     )
 
 
@@ -306,6 +309,15 @@ def linked_row(connection: Connection, entity: UUID, system: str, record_type: s
     return int(found["id"])
 
 
+def promise(connection: Connection, entity: UUID, system: str, base: Fields) -> None:
+    """Note what a creation is about to say. Whoever finds the record later knows our own words from a person's."""
+    run(
+        connection,
+        "UPDATE record SET base = %s, updated_at = now() WHERE entity_id = %s AND system = %s AND state = 'creating'",
+        [Jsonb(base), entity, system],
+    )
+
+
 def eldest(connection: Connection, ids: Collection[UUID]) -> UUID:
     """Of several entities that are one, the one to keep."""
     found = one(connection, "SELECT id FROM entity WHERE id = ANY(%s) ORDER BY created_at, id LIMIT 1", [list(ids)])
@@ -419,8 +431,8 @@ def set_base(connection: Connection, record_id: int, base: Fields, version: int 
     """
     run(
         connection,
-        """UPDATE record SET base = %(base)s, version = %(version)s, ours = true, external_id = %(external)s,
-                  state = 'linked', updated_at = now()
+        """UPDATE record SET base = %(base)s, version = greatest(version, %(version)s), ours = true,
+                  external_id = %(external)s, state = 'linked', written_at = now(), updated_at = now()
            WHERE id = %(id)s AND (version IS NULL OR %(version)s::bigint IS NULL OR version <= %(version)s)""",
         {"base": Jsonb(base), "version": version, "external": external_id, "id": record_id},
     )

@@ -20,7 +20,7 @@ from bus.ports import Accepted, Entry, Notification
 
 _COLUMNS = """source text, id text, type text, subject text, channel text, kind text, occurred_at timestamptz,
     sourceversion text, version bigint, actor text, correlationid text, causationid text, partitionkey text,
-    data jsonb, raw jsonb, held jsonb, priority smallint"""
+    data jsonb, raw jsonb, held jsonb, priority smallint, observed_at timestamptz"""
 _NAMES = ", ".join(line.split()[0] for line in _COLUMNS.replace("\n", " ").split(","))
 
 
@@ -60,6 +60,7 @@ def _row(entry: Entry) -> Row:
         "version": version_order(event.sourceversion),
         "raw": _storable(entry.raw),
         "held": [asdict(item) for item in entry.held],
+        "observed_at": entry.observed_at.isoformat() if entry.observed_at else None,
         "priority": urgent if entry.priority is None else entry.priority,
     }
 
@@ -85,11 +86,11 @@ def reject(connection: Connection, channel: str, document: Json, reason: str) ->
 
 
 def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
-    """Ids of those events that were merged and left their mark: ended, and not as stale."""
+    """Ids of those events that have ended, and not as dead letters."""
     found = rows(
         connection,
         """SELECT id FROM event JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
-           WHERE state = 'done' AND outcome <> 'STALE'""",
+           WHERE state = 'done'""",
         [bulk([{"source": event.source, "id": event.id} for event in events])],
     )
     return {row["id"] for row in found}
@@ -266,7 +267,7 @@ def claim_notified(
              SELECT seq FROM event WHERE state = 'notified' AND source = %(system)s AND due_at <= now()
                AND priority <= %(priority)s AND (lease IS NULL OR lease_until < now())
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-           RETURNING *""",
+           RETURNING *, now() AS claimed_at""",
         {
             "lease": lease,
             "seconds": seconds,

@@ -46,7 +46,18 @@ class BitrixCms:
             for one, outcome in zip(chunk, outcomes, strict=True):
                 if not isinstance(outcome, NotFound):
                     found[str(one)] = value_of(outcome)[record_type]
-        return found
+        return self._of_their_orders(found) if record_type == "payment" else found
+
+    def _of_their_orders(self, payments: dict[str, Raw]) -> dict[str, Raw]:
+        """Payments with what only their orders know: the version that counts their changes, its date, the currency."""
+        orders: dict[str, Raw] = {}
+        ids = numbers(str(payment.get("orderId")) for payment in payments.values())
+        for chunk in chunks(ids, self.batch):
+            outcomes = self._rest.batch([_get("order", one) for one in chunk])
+            for one, outcome in zip(chunk, outcomes, strict=True):
+                if isinstance(outcome, Result):
+                    orders[str(one)] = outcome.value["order"]
+        return {one: _of_order(raw, orders.get(str(raw.get("orderId")))) for one, raw in payments.items()}
 
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Records created under our keys (xmlId); should one key have two, the older."""
@@ -136,11 +147,15 @@ class BitrixCms:
         groups = []
         for job, asked in due:
             get = _get(record_type, _id(job))
-            groups.append([(job, "before", get), *asked, (job, "after", get)])
+            parent = job.write.parent if record_type == "payment" else None
+            order = [(job, "order", _get("order", int(parent)))] if parent and parent.isdecimal() else []
+            groups.append([(job, "before", get), *asked, (job, "after", get), *order])
         carry_together(self._rest, groups)
         for job in alive(job for job, _ in due):
             job.before = job.answers["before"][record_type]
             job.raw = job.answers["after"][record_type]
+            if "order" in job.answers:
+                job.raw = _of_order(job.raw, job.answers["order"]["order"])
 
     def _create_orders(self, jobs: list[Job]) -> None:
         carry(self._rest, [(job, "added", self._order_add(job)) for job in jobs])
@@ -175,6 +190,15 @@ class BitrixCms:
         for job in alive(jobs):
             payment = job.answers["added"]["payment"]
             job.id, job.raw = str(payment["id"]), {**payment, "orderId": payment.get("orderId") or job.write.parent}
+        created = {str(job.id): job.raw for job in alive(jobs)}
+        if created:
+            try:
+                created = self._of_their_orders(created)
+            except BusError as error:
+                for job in alive(jobs):
+                    job.fail(error)
+        for job in alive(jobs):
+            job.raw = created[str(job.id)]
 
     def _payment_add(self, job: Job) -> Command:
         own = {"orderId": job.write.parent, "paySystemId": self._pay_system(job), "xmlId": job.write.origin}
@@ -226,6 +250,13 @@ def _id(job: Job) -> int:
 
 def _get(record_type: str, one: int) -> Command:
     return f"sale.{record_type}.get", {"id": one}
+
+
+def _of_order(payment: Raw, order: Raw | None) -> Raw:
+    if order is None:
+        return payment
+    known = {"orderVersion": "version", "orderDateUpdate": "dateUpdate", "orderCurrency": "currency"}
+    return payment | {name: order.get(key) for name, key in known.items()}
 
 
 def _fields(job: Job) -> dict[str, Json]:

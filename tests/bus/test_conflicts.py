@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bus.errors import BadInput
+from bus.ledger import conflicts
 from tests.bus.ledger.middle import Middle, built, config, deal, eventually, order, said, to_order
 
 RULES = "order: {comment: {policy: manual, sla_hours: 24, default: {policy: priority, order: [crm, shop]}}}"
@@ -119,6 +120,15 @@ def test_two_beats_at_once_expire_it_once(middle: Middle) -> None:
     assert middle.one("SELECT count(*) AS n FROM event WHERE source = 'bus'")["n"] == 1
 
 
+@pytest.mark.usefixtures("asked")
+def test_what_another_beat_is_deciding_is_left_to_it(middle: Middle, database_url: str) -> None:
+    middle.rows("UPDATE conflict SET deadline = now() - interval '1 second'")
+    with built(database_url) as other, other.ledger.transaction() as connection:
+        assert len(conflicts.overdue(connection)) == 1
+        assert middle.wiring.conflicts.expire() == 0
+    assert middle.wiring.conflicts.expire() == 1
+
+
 def test_the_listing_shows_what_is_open(middle: Middle, asked: dict) -> None:
     assert [one["id"] for one in middle.wiring.conflicts.listing()] == [asked["id"]]
     assert middle.wiring.conflicts.listing("decided") == []
@@ -142,7 +152,10 @@ def test_uniting_carries_the_question_along(middle: Middle, asked: dict) -> None
     middle.rows(
         "UPDATE entity SET created_at = now() - interval '1 day' WHERE id = %s", middle.entity("onec/order/x").id
     )
-    middle.take(said("onec", "order", "order/x", now(6), None, {"records": [to_order(1)]}))
+    union = said("onec", "order", "order/x", now(6), None, {"records": [to_order(1)]})
+    middle.take(union, order(1, now(7), comment="A2"))
+    assert values(middle) == {"shop": "A2", "crm": "B"}
+    assert middle.fields("shop/order/1")["comment"] == "A"
     kept = middle.entity("onec/order/x").id
     assert middle.one("SELECT entity_id, state FROM conflict") == {"entity_id": kept, "state": "open"}
     middle.wiring.conflicts.decide(asked["id"], "crm", "olga")

@@ -231,3 +231,12 @@ def test_two_expected_payments_of_the_same_amount_are_met_one_by_one(middle: Mid
     middle.take(*[payment(number, LATER, order=to_order(1), amount=rub(100), status="paid") for number in (77, 78)])
     assert middle.one("SELECT count(*) AS n FROM entity WHERE kind = 'payment'")["n"] == 2
     assert middle.fields("shop/order/1")["payment_status"] == "paid"
+
+
+def test_two_systems_that_name_one_external_number_speak_of_one_payment(middle: Middle) -> None:
+    middle.take(order(1, total=rub(100)))
+    told = {"order": to_order(1), "amount": rub(100), "status": "paid", "external_number": "PP-17"}
+    middle.take(payment(77, **told))
+    middle.take(payment(5, LATER, source="shop", **told))
+    assert middle.entity("bank/payment/77", "payment").id == middle.entity("shop/payment/5", "payment").id
+    assert middle.fields("shop/order/1")["paid_total"] == rub("100.00")

@@ -214,6 +214,13 @@ def test_without_a_version_a_late_word_of_the_same_system_does_not_undo_its_late
     assert due(order, record.base, frozenset({"comment"})) == {}
 
 
+def test_another_record_of_the_same_system_speaks_for_itself_however_old_its_word() -> None:
+    order, copied = entity("crm", 5, comment="new"), Record({})
+    assert merge(order, copied, says("crm", 0, comment="old"), RULES).outcome is Outcome.OVERRULED
+    assert copied.base == {"comment": "old"}
+    assert due(order, copied.base, frozenset({"comment"})) == {"comment": "new"}
+
+
 def test_a_late_partial_event_still_says_what_no_later_one_said() -> None:
     order, record = entity(status="new"), Record({})
     merge(order, record, says("onec", 6, 3, comment="x"), RULES)

@@ -113,6 +113,7 @@ def test_a_record_that_was_deleted_is_noted_and_not_made_again(middle: Middle) -
 def test_a_record_that_came_back_is_written_again(middle: Middle) -> None:
     middle.take(order(1, comment="x"), deal(7, records=[to_order(1)]))
     middle.take(gone("crm", "deal", "deal/7"), gone("crm", "deal", "deal/7", "2026-10-06T11:00:00Z"))
+    assert middle.outcome("deal/7")[-2:] == ["APPLIED", "UNCHANGED"]
     middle.take(deal(7, "2026-10-07T10:00:00Z", comment="x"))
     middle.take(order(1, "2026-10-08T10:00:00Z", comment="y"))
     assert middle.due() == {"crm"}

@@ -46,7 +46,8 @@ lines = st.lists(
     ),
     max_size=4,
 )
-times = st.datetimes(datetime(1970, 1, 1), datetime(2199, 1, 1), timezones=st.just(UTC)).map(values.moment)
+RANGE = (datetime(1970, 1, 1), datetime(2199, 1, 1))  # noqa: DTZ001 - hypothesis adds the zone
+times = st.datetimes(*RANGE, timezones=st.just(UTC)).map(values.moment)
 
 
 def _optional(strategy: st.SearchStrategy) -> st.SearchStrategy:
@@ -165,6 +166,7 @@ def _holds(translator: Translator, tables: CodeTables, apply: Apply, first: Raw,
     """Create a record that says `first`, then make it say `then`: it says both, and asks for no further write."""
     created = apply(None, translator.from_canonical(first, None, tables))
     _says(translator, tables, created, first)
+    then = {name: value for name, value in then.items() if name != "paid_at" or value}  # a date is never cleared
     changed = apply(created, translator.from_canonical(then, created, tables))
     _says(translator, tables, changed, first | then)
     assert translator.from_canonical(first | then, changed, tables) == {}

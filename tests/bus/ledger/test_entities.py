@@ -11,7 +11,7 @@ from bus.ledger.database import Connection
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import LostRace
 from bus.ledger.letters import Letter
-from tests.bus.ledger.middle import Middle, built, deal, eventually, order, rub, to_order
+from tests.bus.ledger.middle import Middle, built, deal, eventually, order, payment, rub, to_order
 
 
 @pytest.fixture
@@ -86,6 +86,27 @@ def test_holding_an_entity_that_was_united_holds_the_one_that_is_kept(connection
     entities.move(connection, one, two)
     entities.move(connection, two, three)
     assert entities.hold(connection, one) == three
+
+
+def test_the_payment_that_an_order_expects_is_given_to_one_of_two_who_ask_at_once(middle: Middle) -> None:
+    middle.take(order(1), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending"))
+    known, amount = middle.entity("shop/order/1").id, {"amount": "100.00", "currency": "RUB"}
+    answers: list[list[UUID]] = []
+
+    def ask() -> None:
+        with middle.ledger.transaction() as connection:
+            answers.append(entities.expected_payments(connection, known, amount, None, "bank"))
+
+    second = Thread(target=ask)
+    with middle.ledger.transaction() as connection:
+        (expected,) = entities.expected_payments(connection, known, amount, None, "bank")
+        second.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: not second.is_alive() or middle.rows(waits))
+        paid = """UPDATE entity SET fields = fields || '{"status": "paid"}' WHERE id = %s"""
+        connection.execute(paid, [expected])
+    second.join(10)
+    assert answers == [[]]
 
 
 def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answer(middle: Middle) -> None:

@@ -9,6 +9,7 @@ CREATE TABLE event (
     kind           text NOT NULL,
     occurred_at    timestamptz NOT NULL,
     received_at    timestamptz NOT NULL DEFAULT now(),
+    observed_at    timestamptz,
     sourceversion  text,
     version        bigint,
     actor          text,
@@ -69,6 +70,7 @@ CREATE TABLE record (
     ours           boolean NOT NULL DEFAULT false,
     state          text NOT NULL CHECK (state IN ('linked', 'creating', 'deleted')),
     creating_since timestamptz,
+    written_at     timestamptz,
     updated_at     timestamptz NOT NULL DEFAULT now(),
     UNIQUE (system, type, external_id)
 );
