@@ -111,6 +111,8 @@ class Record:
     version: int | None = None
     ours: bool = False
     """The base came of our own write: the next event that says the same is its echo."""
+    promised: Fields = field(default_factory=dict)
+    """What a creation of ours was to say whose answer was lost: what arrived of it is our own word, not news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         ours, first_word = entity.fields.get(name), name not in record.base
         base = record.base.get(name)
         record.base[name] = theirs
-        if not first_word and theirs == base:
+        if (name in record.promised and theirs == record.promised[name]) if first_word else theirs == base:
             continue
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []

@@ -157,7 +157,7 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
 
 
 def _linked(row: Row) -> Linked:
-    view = Record(row["base"], row["version"], row["ours"])
+    view = Record(row["base"], row["version"], row["ours"], row["promised"])
     return Linked(
         row["system"],
         row["type"],
@@ -309,12 +309,13 @@ def linked_row(connection: Connection, entity: UUID, system: str, record_type: s
     return int(found["id"])
 
 
-def promise(connection: Connection, entity: UUID, system: str, base: Fields) -> None:
+def promise(connection: Connection, entity: UUID, system: str, fields: Fields) -> None:
     """Note what a creation is about to say. Whoever finds the record later knows our own words from a person's."""
     run(
         connection,
-        "UPDATE record SET base = %s, updated_at = now() WHERE entity_id = %s AND system = %s AND state = 'creating'",
-        [Jsonb(base), entity, system],
+        """UPDATE record SET promised = %s, updated_at = now()
+           WHERE entity_id = %s AND system = %s AND state = 'creating'""",
+        [Jsonb(fields), entity, system],
     )
 
 
@@ -432,7 +433,7 @@ def set_base(connection: Connection, record_id: int, base: Fields, version: int 
     run(
         connection,
         """UPDATE record SET base = %(base)s, version = greatest(version, %(version)s), ours = true,
-                  external_id = %(external)s, state = 'linked', written_at = now(), updated_at = now()
+                  external_id = %(external)s, state = 'linked', promised = '{}', written_at = now(), updated_at = now()
            WHERE id = %(id)s AND (version IS NULL OR %(version)s::bigint IS NULL OR version <= %(version)s)""",
         {"base": Jsonb(base), "version": version, "external": external_id, "id": record_id},
     )

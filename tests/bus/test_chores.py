@@ -31,6 +31,16 @@ def test_the_sweep_publishes_what_is_pending_and_rings_what_is_due(middle: Middl
     assert middle.wiring.chores.sweep()["republished"] == 0
 
 
+def test_the_sweep_wakes_what_waits_for_something_that_is_known(middle: Middle) -> None:
+    middle.take(order(1, total=rub(100)))
+    middle.wiring.publisher.publish(payment(5, order=to_order(1), amount=rub(100), status="paid"))
+    middle.bells.published.clear()
+    middle.rows("UPDATE event SET state = 'waiting', waits_for = 'shop/order/1' WHERE subject = 'payment/5'")
+    middle.wiring.chores.sweep()
+    middle.heard()
+    assert middle.fields("shop/order/1")["payment_status"] == "paid"
+
+
 def test_two_sweeps_at_once_publish_each_event_once(middle: Middle, database_url: str) -> None:
     middle.wiring.publisher.publish([order(number) for number in range(200)])
     middle.bells.published.clear()

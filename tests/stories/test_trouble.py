@@ -6,6 +6,8 @@ import pytest
 
 from bus.config import Config
 from bus.ledger import history
+from bus.ports import RawRecord
+from bus.translate import entries
 from tests.stories.world import World, build
 from workers.bootstrap import Wiring
 
@@ -16,6 +18,41 @@ def test_an_answer_lost_after_the_create_makes_one_deal_not_two(world: World) ->
     world.settle()
     assert len(world.deals_of(order)) == 1
     assert world.letters() == []
+
+
+def test_what_a_lost_create_said_does_not_undo_what_a_person_said_since(world: World) -> None:
+    customer = {"fio": "Иванов Пётр", "phone": "+79123456789", "email": "petr@example.ru", "address": "Пермь, Мира 1"}
+    world.portal.faults.add({"kind": "drop_after", "method": "crm.item.add", "count": 1})
+    order = world.order(customer=customer)
+    world.shop.outbox.flush(5)
+    world.step()  # the deal is there, its answer was lost
+    world.clock.ahead_s -= 5  # the shop's clock is behind: the deal's own words look newer than the person's
+    world.shop.act({"do": "edit_order", "id": order, "properties": {"ADDRESS": "Казань, Баумана 7"}})
+    world.settle()
+    deal = world.deal_of(order)
+    assert deal["UF_CRM_DELIVERY_ADDRESS"] == "Казань, Баумана 7"
+    contact = next(one for one in world.portal.state({})["contacts"] if one["id"] == deal["contactId"])
+    assert "+79123456789" in {multi["value"] for multi in contact["fm"]}
+    said = {one["code"]: one["value"] for one in world.shop_order(order)["propertyValues"]}
+    assert (said["FIO"], said["ADDRESS"]) == ("Иванов Пётр", "Казань, Баумана 7")
+
+
+def test_a_reading_from_just_before_our_write_is_not_taken_for_a_change_back(world: World) -> None:
+    order = world.order()
+    world.settle()
+    deal = str(world.deal_of(order)["id"])
+    with world.wiring.ledger.transaction() as connection:
+        before = connection.execute("SELECT now() AS at").fetchone()["at"]
+    raw = world.wiring.adapters["crm"].fetch("deal", [deal])[deal]
+    world.shop.act({"do": "set_status", "id": order, "status": "A"})
+    world.settle()
+    raw["item"]["updatedTime"] = world.deal_of(order)["updatedTime"]  # within the same second as our write
+    entry = entries("crm", "bitrix24", RawRecord("deal", deal, raw), world.wiring.mappings, observed_at=before)
+    world.wiring.publisher.accept(entry)
+    world.settle()
+    assert "STALE" in world.outcomes(f"deal/{deal}")
+    assert world.deal_of(order)["stageId"] == "PREPARATION"
+    assert world.shop_order(order)["statusId"] == "A"
 
 
 def test_a_create_that_failed_before_its_commit_is_made_again(world: World) -> None:

@@ -21,12 +21,6 @@ def middle(database_url: str) -> Iterator[Middle]:
 
 
 @pytest.fixture
-def connection(middle: Middle) -> Iterator[Connection]:
-    with middle.ledger.transaction() as opened:
-        yield opened
-
-
-@pytest.fixture
 def entity(connection: Connection) -> UUID:
     return made(connection)
 

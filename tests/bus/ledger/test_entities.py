@@ -20,12 +20,6 @@ def middle(database_url: str) -> Iterator[Middle]:
         yield made
 
 
-@pytest.fixture
-def connection(middle: Middle) -> Iterator[Connection]:
-    with middle.ledger.transaction() as opened:
-        yield opened
-
-
 def made(connection: Connection) -> UUID:
     entity = uuid4()
     entities.create(connection, {entity: "order"})

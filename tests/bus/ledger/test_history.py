@@ -1,6 +1,5 @@
 """History's partitions over the turn of a year, and what is dropped."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from uuid import uuid4
 
@@ -9,13 +8,6 @@ import pytest
 from bus.ledger import history
 from bus.ledger.database import Connection
 from bus.ledger.history import Line
-from tests.bus.ledger.middle import built
-
-
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    with built(database_url) as made, made.ledger.transaction() as opened:
-        yield opened
 
 
 def at(connection: Connection, moment: datetime) -> str:

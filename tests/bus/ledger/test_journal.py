@@ -22,12 +22,6 @@ def middle(database_url: str) -> Iterator[Middle]:
         yield made
 
 
-@pytest.fixture
-def connection(middle: Middle) -> Iterator[Connection]:
-    with middle.ledger.transaction() as opened:
-        yield opened
-
-
 def claim(connection: Connection, *, seconds: int = 60, urgent: bool = False) -> list[Row]:
     return journal.claim_notified(connection, "crm", uuid4(), seconds=seconds, limit=50, urgent=urgent)
 

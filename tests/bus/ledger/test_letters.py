@@ -1,6 +1,5 @@
 """Dead letters in the ledger: one row for one trouble, opened again when it fails again."""
 
-from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,13 +7,6 @@ import pytest
 from bus.ledger import entities, letters
 from bus.ledger.database import Connection
 from bus.ledger.letters import Letter
-from tests.bus.ledger.middle import built
-
-
-@pytest.fixture
-def connection(database_url: str) -> Iterator[Connection]:
-    with built(database_url) as made, made.ledger.transaction() as opened:
-        yield opened
 
 
 @pytest.fixture

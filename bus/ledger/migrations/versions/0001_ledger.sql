@@ -70,6 +70,7 @@ CREATE TABLE record (
     ours           boolean NOT NULL DEFAULT false,
     state          text NOT NULL CHECK (state IN ('linked', 'creating', 'deleted')),
     creating_since timestamptz,
+    promised       jsonb NOT NULL DEFAULT '{}',
     written_at     timestamptz,
     updated_at     timestamptz NOT NULL DEFAULT now(),
     UNIQUE (system, type, external_id)
