@@ -216,7 +216,9 @@ def _filled(node: Json, environment: dict[str, str], key: str) -> Json:
         return node
 
     def fill(found: re.Match[str]) -> str:
-        value = environment.get(found[1], found[2])
+        value = environment.get(found[1])
+        if not value and found[2] is not None:
+            value = found[2]
         if value is None:
             raise ConfigError(f"{key}: the environment has no {found[1]}")
         return value

@@ -318,7 +318,8 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     if currency:
         derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
     changes = [_derive(entity, name, value, "sum of payments", event, at) for name, value in sorted(derived.items())]
-    if derived["payment_status"] == PaymentStatus.PAID and entity.fields.get("status") in _YOUNG:
+    young = entity.fields.get("status") in _YOUNG and "status" not in entity.frozen
+    if derived["payment_status"] == PaymentStatus.PAID and young:
         changes.append(_derive(entity, "status", OrderStatus.PAID.value, "paid in full", event, at))
     return [change for change in changes if change]
 

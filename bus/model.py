@@ -90,9 +90,9 @@ class Model(BaseModel):
 
 
 class Money(Model):
-    """An amount with two decimals, rounded half up, in an ISO 4217 currency."""
+    """An amount with two decimals, rounded half up, in an ISO 4217 currency. Never negative: a refund is a state."""
 
-    amount: Amount
+    amount: Annotated[Amount, Field(ge=0)]
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 

@@ -234,7 +234,7 @@ class Pipeline:
             batch.agreed.add((known.id, name))
             known.view.frozen -= {name}
             batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
-        if row["held"]:
+        if row["held"] and merged.outcome is not Outcome.STALE:
             self._set_aside(row, _held(row["held"]), known.id, batch)
         else:
             batch.endings.append(Ending(row["seq"], merged.outcome, known.id))
