@@ -177,7 +177,7 @@ def parse(document: Json) -> Event:
 def bad_input(error: ValidationError) -> BadInput:
     """The first complaint of pydantic, in our words: which field, what is wrong; never a value."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    message = first["msg"]
+    message = first["msg"].removeprefix("Value error, ")
     field = ".".join(str(part) for part in first["loc"])
     if not field:  # a complaint about the whole, our own: "data.total.amount: ..." names its field itself
         field = message.partition(":")[0] if message.startswith("data.") else "event"

@@ -86,7 +86,7 @@ BAD = {
     "no type": (json.dumps({key: value for key, value in order(1).items() if key != "type"}), "type: Field required"),
     "a bad amount": (json.dumps(order(1, data={"total": {"amount": "x", "currency": "RUB"}})), "data.total.amount"),
     "half a surrogate": (json.dumps(order(1, actor="\ud800")), "actor: holds"),
-    "tomorrow's tomorrow": (json.dumps(order(1, time="2999-01-01T00:00:00Z")), "time: lies before 1970 or more"),
+    "tomorrow's tomorrow": (json.dumps(order(1, time="2150-01-01T00:00:00Z")), "time: lies before 1970 or more"),
     "longer than is taken": (json.dumps(order(1, data={"comment": "x" * 1_000_000})), "longer than an event may be"),
 }
 
