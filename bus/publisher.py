@@ -20,6 +20,10 @@ class Publisher:
     def __init__(self, ledger: Ledger, bells: Bells) -> None:
         self._ledger, self._bells = ledger, bells
 
+    def close(self) -> None:
+        """Close the connections to the ledger."""
+        self._ledger.close()
+
     def publish(self, events: Event | dict[str, Any] | Sequence[Event | dict[str, Any]]) -> Accepted:
         """Publish one event or many. An event the journal has already is known, and nothing happens.
 

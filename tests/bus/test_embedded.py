@@ -108,8 +108,7 @@ def test_a_durable_state_outlives_kills_and_opens_again(open_folder: Path) -> No
             assert durable.fetchone() == ("on", "on")
 
 
-def test_a_state_in_use_is_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "LOCK_SECONDS", 0.1)
+def test_a_state_in_use_is_refused(open_folder: Path) -> None:
     state = open_folder / "state"
     with embedded.valkey(state), pytest.raises(embedded.EngineError, match="in use by another"), embedded.valkey(state):
         pass

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, get_args
 
+import psycopg
 import pytest
 import redis
 import typer
@@ -31,6 +32,7 @@ from bus.envelope import EVENT_TYPES, parse
 from bus.intake import create_app as create_door
 from bus.merge import Outcome
 from bus.ports import Accepted
+from bus.producer import default
 from mappings.check import problems
 from mappings.registry import Registry
 
@@ -437,13 +439,22 @@ def test_the_signing_example_signs_as_the_standard_wants() -> None:
         Webhook(OTHER_KEY).verify(body, headers)
 
 
-def test_the_examples_events_are_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_events_are_events(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, broker_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert parse(run_example("signing")["event"]).channel == "payments"
-    published: list[Any] = []
-    monkeypatch.setattr("bus.publish", lambda event: published.append(event) or Accepted(1, 0))
-    monkeypatch.setattr("builtins.print", lambda *_: None)
-    run_example("publish")
-    assert parse(published[0]).channel == "payments"
+    here = {"BUS_DATABASE_URL": database_url, "BUS_BROKER_URL": broker_url}
+    for name, value in {**FILLED, **here, "BUS_CONFIG": str(DEPLOY / "bus.example.yaml")}.items():
+        monkeypatch.setenv(name, value)
+    default.cache_clear()
+    try:
+        run_example("publish")
+        default().close()
+    finally:
+        default.cache_clear()
+    assert capsys.readouterr().out.split() == ["1", "0"]
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT channel, state FROM event").fetchall() == [("payments", "pending")]
 
 
 @pytest.fixture
