@@ -19,6 +19,7 @@ from bus.supervise.ports import LOOPBACK, Ports
 
 CRM, SHOP, BANK = "crm", "shop", "bank"
 _FIELDS = {
+    "products": "string",
     "order_id": "string",
     "number": "string",
     "delivery_method": "string",
