@@ -42,7 +42,7 @@ def worker(
     process = wiring.worker_app().Worker(
         hostname=f"{node}@{gethostname()}",
         queues=queues,
-        pool_cls="threads",  # prefork may need 32 s to stop, and finished tasks come again (facts/celery.md 0.9)
+        pool_cls="threads",  # prefork may need 32 s to stop, and finished tasks come again
         concurrency=concurrency or _THREADS.get(name, _OTHERS),
         without_gossip=True,
         without_mingle=True,

@@ -349,7 +349,7 @@ def _contact_update(job: Job) -> Command | None:
 
 
 def _multi_change(contact: Raw, kind: str, value: Json) -> Raw | None:
-    """With the row's id, or a second value is added beside it; an empty value removes the row (facts 1.9)."""
+    """With the row's id, or a second value is added beside it; an empty value removes the row."""
     row = next((one for one in rows_of(contact.get("fm"), "fm") if one.get("typeId") == kind), None)
     if row is None:
         return _multi(kind, value) if value else None

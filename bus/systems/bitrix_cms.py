@@ -129,7 +129,7 @@ class BitrixCms:
         return {code: called.get(code, code) for code in codes}
 
     def _update_orders(self, jobs: list[Job]) -> None:
-        """Properties are sent all or they are erased (facts 3.1), so those of orders that get some are read first."""
+        """Properties are sent all or they are erased (docs of sale.propertyvalue.modify); present ones are read."""
         carry(self._rest, [(job, "present", _get("order", _id(job))) for job in jobs if job.change.get("properties")])
         for job in alive(jobs):
             if "present" in job.answers:

@@ -1,6 +1,6 @@
 """What every error of Bitrix REST means to the bus: one table, by `error` first, then by text, by HTTP status last.
 
-Sources: facts/bitrix.md 1.3 (Bitrix24 docs and kernel). Statuses differ between docs and kernel, codes do not.
+Sources: Bitrix24 docs (system errors, error codes) and kernel. Statuses differ between docs and kernel, codes do not.
 """
 
 from __future__ import annotations
