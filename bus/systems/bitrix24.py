@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from bus.config import System
-from bus.errors import BusError, ConfigError, Permanent, UnknownOutcome
+from bus.errors import BusError, ConfigError, NotReady, Permanent, UnknownOutcome
 from bus.model import Json
 from bus.ports import Failed, Finding, Raw, RawRecord, Write, Written
 from bus.systems.bitrix_errors import Duplicate, NotFound
@@ -17,6 +17,7 @@ from bus.systems.jobs import Asked, Job, alive, carry, chunks, numbers, value_of
 ORIGINATOR = "integration-bus"
 DEAL, CONTACT = 2, 3
 _TYPE = "deal"
+_CONTACT_WAIT = timedelta(seconds=1)
 _ADD, _UPDATE, _GET, _LIST = "crm.item.add", "crm.item.update", "crm.item.get", "crm.item.list"
 _ROWS, _SET_ROWS = "crm.item.productrow.list", "crm.item.productrow.set"
 _LINKS, _LINK = "crm.orderentity.list", "crm.orderentity.add"
@@ -204,10 +205,9 @@ class Bitrix24:
 
     def _write_contacts(self, jobs: list[Job]) -> None:
         """Change the linked contact, link a found one, add one nobody has; of two jobs with one phone only one adds."""
-        fresh = [job for job in jobs if not _linked(job) and not _found_contact(job) and _addable(job)]
-        leaders: dict[str, Job] = {}
-        for job in fresh:
-            leaders.setdefault(_contact_key(job), job)
+        leaders = self._claimed(jobs)
+        jobs = alive(jobs)
+        fresh = [job for job in jobs if _unknown(job)]
         adds = [(job, "added", _contact_add(job)) for job in leaders.values()]
         changes = [(job, "changed", command) for job in jobs if (command := _contact_update(job))]
         links = [(job, "linked", _deal_link(job, one)) for job in jobs if (one := _found_contact(job))]
@@ -217,6 +217,29 @@ class Bitrix24:
         for job, of in added:
             if of.failed is not None:
                 job.fail(of.failed.error)
+        for key in leaders:  # an add that nobody knows the end of is searched for before it is repeated
+            self._rest.claims.drop(key)
+
+    def _claimed(self, jobs: list[Job]) -> dict[str, Job]:
+        """One job for each contact that nobody has yet, claimed for us and searched for once more under the claim.
+
+        Two workers with deals of one new customer would each find none and each add one; the second waits.
+        """
+        wanted = [job for job in jobs if _unknown(job)]
+        taken = {key for key in sorted({_contact_key(job) for job in wanted}) if self._rest.claims.take(key)}
+        ours = [job for job in wanted if _contact_key(job) in taken]
+        for job in wanted:
+            if job not in ours:
+                say, until = "a contact of the same phone or e-mail is being made", datetime.now(UTC) + _CONTACT_WAIT
+                job.fail(NotReady(say, until=until, cause="contact being made"))
+        carry(self._rest, [asked for job in ours for asked in _contact_asked(job)])
+        leaders: dict[str, Job] = {}
+        for job in alive(ours):
+            if _unknown(job):
+                leaders.setdefault(_contact_key(job), job)
+        for key in taken - set(leaders):
+            self._rest.claims.drop(key)
+        return leaders
 
     def _read_back(self, jobs: list[Job]) -> None:
         try:
@@ -316,6 +339,11 @@ def _found_contact(job: Job) -> int:
             return min(int(one) for one in ids)
     own = rows_of(job.answers.get("own"), "items")
     return min((int(item["id"]) for item in own), default=0)
+
+
+def _unknown(job: Job) -> bool:
+    """Its contact is nowhere yet: not linked, not found, and there is something to make it of."""
+    return not _linked(job) and not _found_contact(job) and _addable(job)
 
 
 def _addable(job: Job) -> bool:

@@ -37,6 +37,28 @@ class Result:
 Outcome = Result | BusError
 
 
+class Claims(Protocol):
+    """Short exclusive rights, shared by all workers (bus.claims)."""
+
+    def take(self, name: str) -> bool:
+        """Claim a name; False when somebody else holds it."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Give a claim back."""
+        ...
+
+
+class _Unclaimed:
+    """A lone worker's claims: all its own."""
+
+    def take(self, name: str) -> bool:
+        return bool(name)
+
+    def drop(self, name: str) -> None:
+        """Nothing to give back."""
+
+
 class Breaker(Protocol):
     """The circuit breaker, as calls use it (bus.breaker)."""
 
@@ -63,17 +85,19 @@ class Rest:
         throttle: Throttle,
         *,
         breaker: Breaker | None = None,
+        claims: Claims | None = None,
         urgent: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.system, self.urgent = system, urgent
         self._hook, self._throttle, self._breaker, self._now = hook, throttle, breaker, now
         self._meter = Meter(throttle)
+        self.claims: Claims = claims or _Unclaimed()
 
     def with_urgency(self, urgent: bool) -> Rest:
         """A copy whose requests may use the payments' reserve, or may not."""
         copy = Rest(self.system, self._hook, self._throttle, breaker=self._breaker, urgent=urgent, now=self._now)
-        copy._meter = self._meter
+        copy._meter, copy.claims = self._meter, self.claims
         return copy
 
     def close(self) -> None:

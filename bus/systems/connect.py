@@ -7,6 +7,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from bus.budget import Budget, Redis
+from bus.claims import Claims
 from bus.config import System
 from bus.errors import ConfigError
 from bus.ports import Adapter
@@ -46,4 +47,4 @@ def connect(
     portal = urlsplit(config.url.get_secret_value()).netloc.rpartition("@")[2]
     budget = Budget(client, config.rate, system=name, portal=portal, egress=egress)
     hook = Hook(config.url, timeout_s=config.timeout_s)
-    return kind(name, config, Rest(name, hook, budget, breaker=breaker))
+    return kind(name, config, Rest(name, hook, budget, breaker=breaker, claims=Claims(client, name)))

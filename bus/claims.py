@@ -1,0 +1,42 @@
+"""Claims: short exclusive rights over Redis, for what a system lets two of us create at once (one customer twice)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+from redis.exceptions import RedisError
+
+from bus.budget import Redis
+
+_TAKE = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
+_DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class Claims:
+    """Who holds a claim creates; another comes back later and finds what was created.
+
+    A claim that was not dropped, because its holder died, lapses after `life_s`. Names are hashed: they may be a
+    person's. Without Redis every claim is granted, which is no worse than having none.
+    """
+
+    def __init__(self, client: Redis, system: str, *, life_s: float = 30.0) -> None:
+        self._client, self._system, self._life_ms = client, system, int(life_s * 1000)
+        self._token = secrets.token_hex(8)
+
+    def take(self, name: str) -> bool:
+        """Claim a name; False when somebody else holds it."""
+        try:
+            return bool(self._client.eval(_TAKE, 1, self._key(name), self._token, str(self._life_ms)))
+        except RedisError:
+            return True
+
+    def drop(self, name: str) -> None:
+        """Give a claim back; one that has lapsed and is somebody else's now is left to him."""
+        try:
+            self._client.eval(_DROP, 1, self._key(name), self._token)
+        except RedisError:
+            return
+
+    def _key(self, name: str) -> str:
+        return f"claim:{hashlib.sha256(f'{self._system}|{name}'.encode()).hexdigest()[:32]}"

@@ -1,0 +1,29 @@
+"""Claims: one at a time, over all workers; a holder that died is not waited for for ever."""
+
+from fakeredis import FakeRedis
+
+from bus.claims import Claims
+
+
+def test_a_claim_is_held_by_one_and_given_back_by_its_holder_only() -> None:
+    redis = FakeRedis()
+    first, second = Claims(redis, "crm"), Claims(redis, "crm")
+    assert first.take("+79123456789")
+    assert not second.take("+79123456789")
+    second.drop("+79123456789")
+    assert not second.take("+79123456789")
+    first.drop("+79123456789")
+    assert second.take("+79123456789")
+
+
+def test_a_claim_lapses_and_systems_do_not_share_any() -> None:
+    redis = FakeRedis()
+    assert Claims(redis, "crm", life_s=30).take("a")
+    assert 0 < redis.pttl(redis.keys()[0]) <= 30_000
+    assert Claims(redis, "crm-eu").take("a")
+
+
+def test_no_name_of_a_person_stands_in_redis() -> None:
+    redis = FakeRedis()
+    Claims(redis, "crm").take("+79123456789")
+    assert all(b"79123456789" not in key for key in redis.scan_iter())
