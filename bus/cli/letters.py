@@ -106,7 +106,8 @@ def _retry_cause(letters: DeadLetters, cause: str, actor: str, rate: float | Non
                 sent += 1
                 bar.update(task, completed=sent)
     except KeyboardInterrupt:
-        fail(f"stopped: {sent} sent again, {total - sent} left as they were", INTERRUPTED)
+        left = len(letters.listing(cause=cause, limit=_MOST))  # the ledger knows of the one that was in hand
+        fail(f"stopped: {total - left} sent again, {left} left as they were", INTERRUPTED)
     typer.echo(f"{sent} of {total} sent again")
 
 

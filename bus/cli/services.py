@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import signal
+import threading
 from collections.abc import Iterable
+from types import FrameType
 from typing import Annotated, Literal
 
 import typer
@@ -23,6 +27,7 @@ Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores
 
 _THREADS: dict[Name, int] = {"payments": 4, "lanes": 4, "all": 8}
 _OTHERS = 2
+_BEAT_STOP_S = 5.0
 
 
 def worker(
@@ -85,6 +90,7 @@ def beat(context: typer.Context) -> None:
     """Run the clock that has chores done: sweep, deadlines, reconciliation, retention. Two of them do no harm."""
     wiring = wired(context)
     _begin(wiring.settings)
+    signals.beat_init.connect(_end_for_sure)
     wiring.worker_app().Beat(
         scheduler_cls="celery.beat:Scheduler",  # in memory: each chore may come early or twice, no file is left behind
         loglevel=wiring.settings.log_level.upper(),
@@ -139,6 +145,23 @@ def _begin(settings: Settings) -> None:
     """Logs of a service; Celery leaves them alone when someone answers its signal."""
     log.configure(settings.log_level)
     signals.setup_logging.connect(_already_set_up)
+
+
+def _end_for_sure(**_: object) -> None:
+    """See to it that SIGTERM ends beat: Celery raises in its handler, and what is in hand just then may swallow it.
+
+    Beat keeps nothing that could be lost.
+    """
+    theirs = signal.getsignal(signal.SIGTERM)
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(_BEAT_STOP_S, os._exit, [0])
+        timer.daemon = True
+        timer.start()
+        if callable(theirs):
+            theirs(number, frame)
+
+    signal.signal(signal.SIGTERM, handler)
 
 
 def _already_set_up(**_: object) -> None:
