@@ -310,8 +310,8 @@ class Sending:
 
     def _written(self, record_type: str, job: Job, result: Written, translator: Translator) -> None:
         """Commit what a write came to: the new base with the result, in one transaction."""
-        said = flatten(job.known.view.kind, translator.to_canonical(result.raw, self._tables).data)
-        version = version_order(translator.to_canonical(result.raw, self._tables).version)
+        told = translator.to_canonical(result.raw, self._tables)
+        said, version = flatten(job.known.view.kind, told.data), version_order(told.version)
         self._tell_of_edit_between(record_type, job, result)
         kept = {name: said[name] for name in job.told if name in said and _kept_old(name, said, job)}
         error = _dropped(self._system, kept) if kept else job.unmapped
