@@ -29,7 +29,7 @@ class Calls:
     def note(self, entry: dict[str, Any], at: float) -> None:
         """Write one line: of a request (batch is None) or of a command in a batch (batch is its key)."""
         self._seq += 1
-        self._log.append({"seq": self._seq, "at": times.iso(at), **entry})
+        self._log.append({"seq": self._seq, "at": times.iso(at), "unix": at, **entry})
         if entry["batch"] is not None or entry["method"] != "batch":
             self._commands[entry["method"]] += 1
         if entry["error"] is not None:

@@ -39,6 +39,7 @@ def routes(site: Site) -> list[BaseRoute]:
         ("GET", "state", control.state),
         ("GET", "calls", control.calls),
         ("GET", "calls/summary", control.summary),
+        ("GET", "changes", control.changes),
         ("POST", "act", control.act),
         ("GET", "events", control.events),
         ("POST", "events/flush", control.flush),
@@ -120,12 +121,22 @@ class Control:
         del body, query
         return self._site.calls.summary()
 
+    def changes(self, body: Row, query: Row) -> list[Row]:
+        """`since`, `limit`; `fields`: only saves that changed one of them."""
+        del body
+        fields = str(query["fields"]).split(",") if query.get("fields") else ()
+        return self._site.changes.since(int(query.get("since", 0)), int(query.get("limit", 10_000)), fields)
+
     def act(self, body: Row, query: Row) -> Row:
-        """One act, or many: `{"acts": [...]}` answers `{"results": [...]}` in the same order."""
+        """One act, or many: `{"acts": [...]}` answers `{"results": [...]}` in the same order.
+
+        `"quiet": true` tells nobody: no events, no line in the log of changes; for setting up by the thousand.
+        """
         del query
+        quiet = bool(body.get("quiet"))
         if "acts" in body:
-            return {"results": [self._site.act(act) for act in body["acts"]]}
-        return self._site.act(body)
+            return {"results": [self._site.act(act, quiet=quiet) for act in body["acts"]]}
+        return self._site.act(body, quiet=quiet)
 
     def events(self, body: Row, query: Row) -> Row:
         del body, query

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bus.sandbox.calls import Calls
+from bus.sandbox.changes import Changes
 from bus.sandbox.envelope import Params, RestError, Row, unknown_method
 from bus.sandbox.faults import Fault, Faults
 from bus.sandbox.limits import Limits
@@ -75,6 +76,7 @@ class Site(ABC):
         self.faults = Faults(self.clock, self.rng)
         self.limits = Limits(self.clock, cloud=self.cloud)
         self.calls = Calls()
+        self.changes = Changes(self.clock)
         self.blank()
 
     @abstractmethod
@@ -130,14 +132,19 @@ class Site(ABC):
         with self.lock:
             return handler(params, hit)
 
-    def act(self, act: Row) -> Row:
-        """Act as a person: another user than the hook's, events raised as for anybody."""
+    def act(self, act: Row, *, quiet: bool = False) -> Row:
+        """Act as a person: another user than the hook's, events raised as for anybody; `quiet`: nobody is told."""
         hit = Hit(int(act.get("user", self.person)))
         try:
             with self.lock:
-                return self.perform(act, hit)
+                self.changes.muted = quiet
+                try:
+                    return self.perform(act, hit)
+                finally:
+                    self.changes.muted = False
         finally:
-            self.publish(hit)
+            if not quiet:
+                self.publish(hit)
 
     def publish(self, hit: Hit) -> None:
         """Hand the events of a finished hit to the outbox."""

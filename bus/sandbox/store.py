@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Row = dict[str, Any]
@@ -19,6 +20,8 @@ class Table:
         self._modified = modified
         self._by_time: list[tuple[str, int]] = []
         self._hashes: dict[str, dict[str, set[int]]] = {name: {} for name in indexed}
+        self.watch: Callable[[Row | None, Row], None] | None = None
+        """Told of every put: the row before, if there was one, and the row."""
 
     def new_id(self) -> int:
         """The next id; ids are never given twice."""
@@ -34,6 +37,8 @@ class Table:
         else:
             self._forget(key, old)
         self.rows[key] = row
+        if self.watch:
+            self.watch(old, row)
         for name, hashed in self._hashes.items():
             hashed.setdefault(_hash(row.get(name)), set()).add(key)
         if self._modified:
@@ -60,6 +65,10 @@ class Table:
             low = (str(wanted), 1 << 62) if op == ">" else (str(wanted), -1)
             return sorted(key for _, key in self._by_time[side(self._by_time, low) :])
         return None
+
+    def counts(self, name: str) -> dict[str, int]:
+        """How many rows there are of each value of a field."""
+        return dict(Counter(str(row.get(name)) for row in self.rows.values()))
 
     def _by_id(self, op: str, wanted: Any) -> Iterable[int] | None:
         if op in ("=", "@"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from bus.sandbox import phpform, system
@@ -44,6 +45,8 @@ class Portal(Site):
         self.records.row_total = self.products.total
         self.links = Links(self.records)
         self.records.deleted = self._forget
+        for name, kind_id in _STATES.items():
+            self.records.tables[kind_id].watch = partial(self.changes.note, name)
         self.methods = (
             Items(self.records).methods()
             | classic.methods(self.records)
@@ -95,7 +98,13 @@ class Portal(Site):
         return {"ok": True, "id": key, "changed": changed}
 
     def state(self, what: Row) -> Row:
-        """`of`: some of the tables; `ids`: those records; `fields`: only these, and no links, comments or tasks."""
+        """`of`: some of the tables; `ids`: those records; `fields`: only these, and no links, comments or tasks.
+
+        `count`: no rows, but how many there are of each value of that field.
+        """
+        if what.get("count"):
+            names = str(what.get("of", "deals")).split(",")
+            return {name: self.records.tables[_STATES[name]].counts(what["count"]) for name in names}
         ids = {int(key) for key in str(what["ids"]).split(",")} if what.get("ids") else None
         fields = set(str(what["fields"]).split(",")) | {"id"} if what.get("fields") else None
         names = str(what["of"]).split(",") if what.get("of") else ["deals"] if ids or fields else list(_STATES)
@@ -142,7 +151,8 @@ class Portal(Site):
         return key
 
     def _dump(self, kind: int, ids: set[int] | None, fields: set[str] | None) -> list[Row]:
-        rows = [row for key, row in self.records.tables[kind].rows.items() if ids is None or key in ids]
+        table = self.records.tables[kind].rows
+        rows = list(table.values()) if ids is None else [table[key] for key in sorted(ids) if key in table]
         if fields:
             return [{name: row.get(name) for name in sorted(fields)} for row in rows]
         return [{**row, "productRows": self.products.of(kind, row["id"])} if kind == DEAL else row for row in rows]

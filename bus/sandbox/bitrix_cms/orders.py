@@ -148,10 +148,11 @@ class Orders:
         said = {name: shapes.typed(name, value) for name, value in fields.items() if name in shapes.MONEY}
         price = said.get("price") or 0
         item = {**shapes.BASKET, "id": str(key), "orderId": str(order["id"]), "currency": order["currency"]}
-        item |= {"dateInsert": self.now(), "dateUpdate": self.now(), "xmlId": self.xml_id()}
+        item |= {"dateInsert": self.now(), "dateUpdate": self.now(), "xmlId": str(fields.get("xmlId") or self.xml_id())}
         item |= {"name": str(fields.get("name") or f"Product {fields.get('productId')}")}
         item |= {"productId": number(fields.get("productId")), "productXmlId": str(fields.get("productXmlId") or "")}
         item |= {"basePrice": price, **said, "price": price, "quantity": said.get("quantity") or 1}
+        item["customPrice"] = "Y" if fields.get("customPrice") == "Y" else "N"
         if fields.get("measureCode"):
             item["measureCode"] = str(fields["measureCode"])
         order["basketItems"].append(item)

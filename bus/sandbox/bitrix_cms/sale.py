@@ -126,7 +126,10 @@ class Sale:
         return True
 
     def add_basket_item(self, params: Params, hit: Hit) -> Row:
-        said = _said(params, "orderId", "productId", "quantity")
+        """The currency must be the order's. The product is 0 for goods that are not in the shop's own catalogue."""
+        said = _said(params, "orderId", "productId", "quantity", "currency")
+        if said["currency"] != self._orders.get(said["orderId"])["currency"]:
+            raise RestError(200140400011, "Currency must be the currency of the order")
         with self._orders.saving(said["orderId"], hit) as order:
             item = self._orders.add_basket_item(order, said)
         return {"basketItem": item}

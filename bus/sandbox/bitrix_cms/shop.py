@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
@@ -33,6 +34,7 @@ class Shop(Site):
         self.resend_seconds = RESEND_SECONDS
         self.catalog = Catalog()
         self.orders = Orders(self.clock, self.rng, self.catalog)
+        self.orders.table.watch = partial(self.changes.note, "orders")
         self.methods = Sale(self.orders).methods() | system.methods(self)
 
     def letters(self, event: Event, hit: Hit) -> list[Letter]:
@@ -70,7 +72,9 @@ class Shop(Site):
         return acts[name](act, hit)
 
     def state(self, what: Row) -> Row:
-        """All orders as sale.order.get gives them; `ids` and `fields` make it less."""
+        """All orders as sale.order.get gives them; `ids` and `fields` make it less, `count` counts a field's values."""
+        if what.get("count"):
+            return {"orders": self.orders.table.counts(what["count"])}
         ids = {int(key) for key in str(what["ids"]).split(",")} if what.get("ids") else None
         fields = [*str(what["fields"]).split(","), "id"] if what.get("fields") else None
         rows = [row for key, row in self.orders.table.rows.items() if ids is None or key in ids]

@@ -143,7 +143,10 @@ def test_an_order_is_built_by_rest_and_deleted(store):
     said = {"lid": "s1", "personTypeId": 1, "currency": "RUB", "xmlId": "mine"}
     order = store.result("sale.order.add", {"fields": said})["order"]
     line = {"orderId": order["id"], "productId": 5, "quantity": 3, "price": 100, "currency": "RUB", "name": "Cup"}
-    assert store.result("sale.basketitem.add", {"fields": line})["basketItem"]["price"] == 100
+    item = store.result("sale.basketitem.add", {"fields": {**line, "xmlId": "mine/1"}})["basketItem"]
+    assert (item["price"], item["xmlId"]) == (100, "mine/1")
+    foreign = store.rest("sale.basketitem.add", {"fields": {**line, "currency": "EUR"}})
+    assert (foreign.status_code, foreign.json()["error"]) == (400, 200140400011)
     assert len(store.result("sale.basketitem.list", {"filter": {"orderId": order["id"]}})["basketItems"]) == 1
     assert fresh(store, order)["price"] == 300
     assert store.result("sale.order.delete", {"id": order["id"]}) is True
