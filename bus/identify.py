@@ -23,6 +23,8 @@ class Identified:
     unwanted: dict[int, str] = field(default_factory=dict)
     unite: list[set[UUID]] = field(default_factory=list)
     learnt: set[str] = field(default_factory=set)
+    new: dict[UUID, Kind] = field(default_factory=dict)
+    """Entities to be made: their keys are known from here on, they themselves when the path saves them."""
 
 
 def identify(connection: Connection, pending: list[Row], config: Config) -> Identified:
@@ -59,42 +61,67 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     groups = _Groups(known)
-    names = entities.keys_of(connection, known.values())
-    new: dict[UUID, Kind] = {}
+    questioned = _in_question(keys, known)
+    names = entities.keys_of(connection, questioned) if questioned else {}
+    new: set[UUID] = set()
     taken: set[UUID] = set()
     for row in batch:
         seq = row["seq"]
         if seq in waiting:
             continue
         found = groups.of(keys[seq])
-        if clash := _clash(keys[seq], found, names):
+        if _news(keys[seq], known) and (clash := _clash(keys[seq], found, names)):
             answer.refused[seq] = Permanent(
                 f"{row['subject']} of {row['source']} ties together {clash}; correct what it refers to, then retry",
                 cause="two orders tied together",
             )
             waiting.add(seq)
             continue
-        if not found and seq in answer.parent:
-            found = _expected(connection, row, answer.parent[seq], taken)
-            taken |= found
-        if not found:
-            if refusal := _no_creation(row, config):
-                answer.unwanted[seq] = refusal
-                continue
-            found = {uuid4()}
-            new[next(iter(found))] = kind
-        groups.join(keys[seq], found)
+        found = found or _expected(connection, row, answer, taken) or _begun(row, config, answer, new)
+        if found:
+            groups.join(keys[seq], found)
         for entity in found:
             names.setdefault(entity, set()).update(keys[seq])
-    entities.create(connection, new)
-    chosen = {root: _kept(connection, group, new) for root, group in groups.entities().items()}
-    answer.unite += [group for group in groups.entities().values() if len(group) > 1]
+    chosen = _chosen(connection, kind, groups, new, answer)
     for row in batch:
         if row["seq"] not in answer.unwanted and row["seq"] not in waiting:
             answer.entity[row["seq"]] = chosen[groups.root(keys[row["seq"]][0])]
     fresh = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
-    fresh |= {entities.own_key(kind, entity): entity for entity in new}
+    fresh |= {entities.own_key(kind, entity): entity for entity in answer.new if answer.new[entity] == kind}
     answer.learnt |= entities.learn(connection, kind, fresh)
+
+
+def _begun(row: Row, config: Config, answer: Identified, new: set[UUID]) -> set[UUID]:
+    """A new entity for what nobody told us of before; none where that is not wanted."""
+    if refusal := _no_creation(row, config):
+        answer.unwanted[row["seq"]] = refusal
+        return set()
+    made = uuid4()
+    new.add(made)
+    return {made}
+
+
+def _chosen(connection: Connection, kind: Kind, groups: _Groups, new: set[UUID], answer: Identified) -> dict[str, UUID]:
+    """One entity for each group of keys: the eldest of those that are known, which are united, else a new one."""
+    chosen = {}
+    for root, group in groups.entities().items():
+        old = group - new
+        chosen[root] = _kept(connection, old) if old else min(group)
+        if len(old) > 1:
+            answer.unite.append(old)
+        elif not old:
+            answer.new[chosen[root]] = kind
+    return chosen
+
+
+def _news(keys: list[str], known: dict[str, UUID]) -> bool:
+    """Do these keys say anything that the ledger does not know: a key, or that two entities are one?"""
+    return len({known.get(key) for key in keys}) > 1 or keys[0] not in known
+
+
+def _in_question(keys: dict[int, list[str]], known: dict[str, UUID]) -> set[UUID]:
+    """Entities whose other keys have to be looked at, since an event says something new of what they are."""
+    return {known[key] for some in keys.values() if _news(some, known) for key in some if key in known}
 
 
 def _readable(batch: list[Row], config: Config, answer: Identified) -> dict[int, list[str]]:
@@ -131,18 +158,23 @@ def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> st
     return "; ".join(sorted(clashes)) or None
 
 
-def _expected(connection: Connection, row: Row, order: UUID, taken: set[UUID]) -> set[UUID]:
+def _expected(connection: Connection, row: Row, answer: Identified, taken: set[UUID]) -> set[UUID]:
     """The payment that the order expects and that this one is: pending, of the same amount, not told by this source.
 
     The bank says that the money came, the shop has the payment waiting: they are one. The order's lock keeps two equal
     payments at once from both becoming the one that is expected.
     """
+    order = answer.parent.get(row["seq"])
+    if order is None or order in answer.new:
+        return set()
     payment = flatten("payment", row["data"] or {})
     if payment.get("amount") is None:
         return set()
     number = payment.get("external_number")
     expected = entities.expected_payments(connection, order, payment["amount"], number, row["source"])
-    return set(next(([entity] for entity in expected if entity not in taken), []))
+    found = next(([entity] for entity in expected if entity not in taken), [])
+    taken.update(found)
+    return set(found)
 
 
 def _keys(row: Row, config: Config) -> list[str]:
@@ -202,9 +234,8 @@ def _find_parents(
     return held_back
 
 
-def _kept(connection: Connection, group: set[UUID], new: dict[UUID, Kind]) -> UUID:
-    old = group - set(new)
-    return next(iter(group)) if len(group) == 1 else entities.eldest(connection, old or group)
+def _kept(connection: Connection, old: set[UUID]) -> UUID:
+    return next(iter(old)) if len(old) == 1 else entities.eldest(connection, old)
 
 
 class _Groups:

@@ -14,7 +14,7 @@ Pure: values in, values out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -182,6 +182,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     disputes: list[Dispute] = []
     agreed: list[str] = []
     allowed = incoming.updates if entity.said else incoming.creates
+    word = Said(incoming.at, incoming.source, incoming.event)
     for name, theirs in sorted(news.items()):
         if name in DERIVED[entity.kind]:
             continue
@@ -194,7 +195,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
             agreed += [name] if name in entity.frozen and theirs == ours else []
             continue
         verdict = (
-            _verdict(entity, name, ours, theirs, incoming, rules[name], base == ours and not first_word)
+            _verdict(entity, name, ours, theirs, word, rules[name], base == ours and not first_word)
             if allowed
             else Verdict(accept=False, rule="route: this direction is switched off")
         )
@@ -203,7 +204,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
             continue
         if verdict.accept:
             entity.fields[name] = theirs
-            entity.said[name] = Said(incoming.at, incoming.source, incoming.event)
+            entity.said[name] = word
         changes.append(Change(name, ours, theirs, verdict.rule, verdict.accept))
     if incoming.version is not None:
         record.version = max(incoming.version, record.version or 0)
@@ -239,7 +240,7 @@ def _manual(policy: Policy) -> Manual:
 
 
 def _verdict(
-    entity: Entity, name: str, ours: Json, theirs: Json, incoming: Incoming, policy: Policy, alone: bool
+    entity: Entity, name: str, ours: Json, theirs: Json, their_word: Said, policy: Policy, alone: bool
 ) -> Verdict:
     """`alone`: only this system changed the field since all agreed."""
     if name in entity.frozen:
@@ -247,9 +248,7 @@ def _verdict(
     if name not in entity.said:
         return Verdict(accept=True, rule="first word")
     refunded = entity.fields.get("payment_status") == PaymentStatus.REFUNDED
-    return decide(
-        policy, ours, theirs, entity.said[name], Said(incoming.at, incoming.source, incoming.event), alone, refunded
-    )
+    return decide(policy, ours, theirs, entity.said[name], their_word, alone, refunded)
 
 
 def decide(  # noqa: PLR0911 - one answer per policy
@@ -317,10 +316,11 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     derived: Fields = {"payment_status": _payment_status(paid, money(total), returned).value}
     if currency:
         derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
-    changes = [_derive(entity, name, value, "sum of payments", event, at) for name, value in sorted(derived.items())]
+    word = Said(at, "bus", event)
+    changes = [_derive(entity, name, value, "sum of payments", word) for name, value in sorted(derived.items())]
     young = entity.fields.get("status") in _YOUNG and "status" not in entity.frozen
     if derived["payment_status"] == PaymentStatus.PAID and young:
-        changes.append(_derive(entity, "status", OrderStatus.PAID.value, "paid in full", event, at))
+        changes.append(_derive(entity, "status", OrderStatus.PAID.value, "paid in full", word))
     return [change for change in changes if change]
 
 
@@ -333,12 +333,12 @@ def _payment_status(paid: Decimal, total: Decimal, returned: bool) -> PaymentSta
     return PaymentStatus.REFUNDED if returned else PaymentStatus.UNPAID
 
 
-def _derive(entity: Entity, name: str, value: Json, rule: str, event: str, at: datetime) -> Change | None:
+def _derive(entity: Entity, name: str, value: Json, rule: str, word: Said) -> Change | None:
     old = entity.fields.get(name)
     if old == value:
         return None
     entity.fields[name] = value
-    entity.said[name] = Said(at, "bus", event)
+    entity.said[name] = word
     return Change(name, old, value, rule, accepted=True)
 
 
@@ -362,13 +362,31 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
     return changes
 
 
-def due(entity: Entity, base: Fields, carried: frozenset[str]) -> Fields:
+Means = Callable[[str, Json, Json], bool]
+"""Of a field: whether a record that says the first value means the second (a stage, rows that keep no product)."""
+
+
+def same(field: str, said: Json, wanted: Json) -> bool:
+    """Whether a record's word is the wanted one, where it has no words of its own."""
+    del field
+    return bool(said == wanted)
+
+
+def due(entity: Entity, base: Fields, carried: frozenset[str], means: Means = same) -> Fields:
     """What a record should say and does not: the difference that a delivery writes; empty when nothing is due.
 
     A frozen field is left out; "never said" and "empty" are the same to a record that has neither.
     """
-    return {
-        name: entity.fields[name]
-        for name in sorted(carried - entity.frozen)
-        if name in entity.fields and entity.fields[name] != base.get(name)
-    }
+    return {name: entity.fields[name] for name in sorted(carried) if _due(entity, base, name, means)}
+
+
+def differs(entity: Entity, base: Fields, carried: frozenset[str], means: Means = same) -> bool:
+    """Would `due` answer anything? Asked of every system after every event."""
+    return any(_due(entity, base, name, means) for name in carried)
+
+
+def _due(entity: Entity, base: Fields, name: str, means: Means) -> bool:
+    if name not in entity.fields:
+        return False
+    wanted, said = entity.fields[name], base.get(name)
+    return bool(wanted != said and name not in entity.frozen and not (name in base and means(name, said, wanted)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
@@ -29,14 +29,17 @@ def removal(system: str, event_type: str, subject: str, at: datetime, reason: st
     )
 
 
-def fetched(adapter: Adapter, record_type: str, ids: Sequence[str]) -> tuple[dict[str, Raw], dict[str, BusError]]:
+def fetched(
+    adapter: Adapter, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None
+) -> tuple[dict[str, Raw], dict[str, BusError]]:
     """Present records by id, and the errors of those that may not be read: one forbidden record harms no other."""
     try:
-        return adapter.fetch(record_type, ids), {}
+        return adapter.fetch(record_type, ids, parts), {}
     except (Permanent, ConfigError) as error:
         if len(ids) == 1:
             return {}, {ids[0]: error}
-    halves = [fetched(adapter, record_type, part) for part in (ids[: len(ids) // 2], ids[len(ids) // 2 :])]
+    half = len(ids) // 2
+    halves = [fetched(adapter, record_type, some, parts) for some in (ids[:half], ids[half:])]
     return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
 
 

@@ -25,11 +25,15 @@ from bus.ledger.entities import Known
 from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
-from bus.merge import Incoming, Merged, Outcome, Rules, Said
-from bus.model import Kind, flatten
+from bus.merge import Incoming, Means, Merged, Outcome, Rules, Said
+from bus.model import Fields, Kind, flatten
 from bus.ports import Bells, Entry, Mappings, Notification
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+_TAKEN = 1000
+"""Events in one transaction at most, with those that wait for the same records: what they take of memory is bounded."""
+_POISON = (psycopg.DataError, ValueError, LookupError, TypeError, ArithmeticError)
 
 
 @dataclass(slots=True)
@@ -76,19 +80,46 @@ class Pipeline:
         bells: Bells,
     ) -> None:
         self._ledger, self._config, self._mappings, self._rules, self._bells = ledger, config, mappings, rules, bells
+        self._tellable: dict[tuple[str, Kind], tuple[frozenset[str], Means] | None] = {}
 
     def process(self, events: Sequence[Event]) -> Counter[Outcome]:
         """Bring events to their outcomes. Repeating it changes nothing.
 
         Raises Transient when the ledger cannot be reached; the events stay pending, the sweep brings them again.
         """
-        if not events:
-            return Counter()
+        return self.apply(self.journaled(events))
+
+    def journaled(self, events: Sequence[Event]) -> list[int]:
+        """Journal what is not journaled yet (a stranger's), in a transaction of its own: first of all, keep it.
+
+        Returns the sequence numbers of those that are still to be merged.
+        """
+        entries = {(event.source, event.id): Entry(event) for event in events}
+
+        def keep(connection: Connection) -> list[int]:
+            known = journal.known(connection, entries)
+            if new := [entry for name, entry in entries.items() if name not in known]:
+                journal.record(connection, new)
+                known = journal.known(connection, entries)
+            return [place.seq for place in known.values() if place.pending]
+
+        return self._ledger.run(keep) if entries else []
+
+    def apply(self, seqs: Sequence[int]) -> Counter[Outcome]:
+        """The same for events that are in the journal; those that are not pending any more are nothing to do.
+
+        Raises Transient as `process` does.
+        """
+        outcomes: Counter[Outcome] = Counter()
+        for start in range(0, len(seqs), _TAKEN):
+            outcomes += self._apply(seqs[start : start + _TAKEN])
+        return outcomes
+
+    def _apply(self, seqs: Sequence[int]) -> Counter[Outcome]:
         try:
-            self._record(events)
-            done = self._ledger.run(lambda connection: self._path(connection, events))
-        except (psycopg.DataError, ValueError, LookupError, TypeError, ArithmeticError) as error:
-            return self._one_by_one(events, error)
+            done = self._ledger.run(lambda connection: self._path(connection, seqs, more=_TAKEN - len(seqs)))
+        except _POISON as error:
+            return self._one_by_one(seqs, error)
         self._tell(done)
         return done.outcomes
 
@@ -115,24 +146,28 @@ class Pipeline:
             batch.touch(entity, channels.BULK, None)
         return self._mark(connection, batch)
 
-    def _record(self, events: Sequence[Event]) -> None:
-        """Journal what is not journaled yet (a stranger's), in a transaction of its own: first of all, keep it."""
-        self._ledger.run(lambda connection: journal.record(connection, [Entry(event) for event in events]))
-
-    def _path(self, connection: Connection, events: Sequence[Event]) -> Done:
-        pending = journal.find_pending(connection, events)
-        who = identify(connection, pending, self._config)
-        batch = Batch(entities.lock(connection, self._everyone(who)))
+    def _path(self, connection: Connection, seqs: Sequence[int], more: int) -> Done:
+        taken = journal.take(connection, seqs)
+        if not taken:  # merged together with others, or by who had the same message
+            return Done()
+        if more:
+            taken += journal.take_more(connection, taken, more)
+        taken.sort(key=lambda row: (row["occurred_at"], row["seq"]))
+        who = identify(connection, taken, self._config)
+        batch = Batch(self._locked(connection, who))
         self._unite(connection, who, batch)
-        gathered = self._gather(connection, who, batch, pending)
-        for row in gathered:
+        self._orders_of_payments(connection, who, batch)
+        for row in taken:
             self._merge(row, who, batch)
         self._settle(connection, batch)
-        return self._save(connection, who, batch, gathered)
+        return self._save(connection, who, batch, taken)
 
     @staticmethod
-    def _everyone(who: Identified) -> set[UUID]:
-        return {*who.entity.values(), *who.parent.values(), *(entity for group in who.unite for entity in group)}
+    def _locked(connection: Connection, who: Identified) -> dict[UUID, Known]:
+        """Every entity that the batch speaks of: those that are known, locked, and those about to be made."""
+        named = {*who.entity.values(), *who.parent.values(), *(entity for group in who.unite for entity in group)}
+        made = {entity: entities.begun(entity, kind) for entity, kind in who.new.items()}
+        return entities.lock(connection, named - made.keys()) | made
 
     def _unite(self, connection: Connection, who: Identified, batch: Batch) -> None:
         """Entities that turned out to be one become one, before anything is merged into them."""
@@ -153,22 +188,16 @@ class Pipeline:
             kept.view.frozen = fresh.view.frozen
             batch.touch(kept.id, channels.NORMAL, None)
 
-    def _gather(self, connection: Connection, who: Identified, batch: Batch, pending: list[Row]) -> list[Row]:
-        """All pending events of the locked entities, in order: what came while we waited for the lock is in it."""
-        journal.assign(connection, who.entity)
-        seqs = [row["seq"] for row in pending]
-        rows = journal.pending_of(connection, set(who.entity.values()), seqs)
-        for row in rows:
-            if row["seq"] not in who.entity and row["entity_id"] in batch.known:
-                who.entity[row["seq"]] = row["entity_id"]
+    @staticmethod
+    def _orders_of_payments(connection: Connection, who: Identified, batch: Batch) -> None:
+        """A payment known before need not name its order: that comes under the lock too; a deadlock is retried."""
         late = {
             parent
-            for row in rows
-            if (known := batch.known.get(who.entity.get(row["seq"], UUID(int=0)))) and (parent := known.parent_id)
+            for entity in who.entity.values()
+            if (known := batch.known.get(entity)) and (parent := known.parent_id)
         } - set(batch.known)
-        if late:  # a payment known before: its order comes under the lock too; a deadlock is retried
+        if late:
             batch.known |= entities.lock(connection, late)
-        return rows
 
     def _merge(self, row: Row, who: Identified, batch: Batch) -> None:
         """One event. A poisonous one is set aside and the others go on."""
@@ -208,13 +237,27 @@ class Pipeline:
                     Ending(row["seq"], Outcome.STALE, known.id, "read before our own write; read again")
                 )
                 return
-            linked.dirty, linked.state = True, "linked"
+            fields = self._heard(event.source, known.view.kind, linked.view.promised, fields)
+            before = replace(linked.view, base=dict(linked.view.base))
             route = self._config.route(event.source, known.view.kind).inward
             incoming = Incoming(
                 event.source, event.id, event.time, fields, row["version"], route.creates, route.updates
             )
             merged = merge.merge(known.view, linked.view, incoming, self._rules(known.view.kind))
+            linked.dirty |= linked.state != "linked" or linked.view != before
+            linked.state = "linked"
         self._note(known, row, event, merged, batch)
+
+    def _heard(self, system: str, kind: Kind, promised: Fields, fields: Fields) -> Fields:
+        """What a record tells, without what its creation is still to say and no update can: its goods, and their sum.
+
+        A shop's order is created first and filled then. Seen in between it has no goods, which nobody decided. The
+        lane that finishes it tells what it has in the end.
+        """
+        told = self._told(system, kind) if promised else None
+        if told is None:
+            return fields
+        return {name: value for name, value in fields.items() if name in told[0] or name not in promised}
 
     def _note(self, known: Known, row: Row, event: Event, merged: Merged, batch: Batch) -> None:
         """What one merge came to: outcome, history, conflicts, what is held."""
@@ -241,7 +284,9 @@ class Pipeline:
         if merged.outcome is not Outcome.STALE:
             batch.touch(known.id, row["priority"], row["seq"])
             if known.parent_id:
-                batch.touch(known.parent_id, channels.URGENT if known.dirty else row["priority"], row["seq"])
+                # a payment that says nothing new (each order brings its own along) makes nothing of its order urgent
+                urgency = channels.URGENT if known.dirty else max(row["priority"], channels.NORMAL)
+                batch.touch(known.parent_id, urgency, row["seq"])
 
     @staticmethod
     def _set_aside(row: Row, error: Exception, entity: UUID | None, batch: Batch) -> None:
@@ -257,7 +302,8 @@ class Pipeline:
         orders = [entity for entity in batch.touched if batch.known[entity].view.kind == "order"]
         if not orders:
             return
-        families = entities.children(connection, orders)
+        families = entities.children(connection, [order for order in orders if not batch.known[order].fresh])
+        families |= {order: {} for order in orders if batch.known[order].fresh}
         for known in batch.known.values():
             if known.parent_id in families:
                 families[known.parent_id][known.id] = known.view.fields
@@ -299,7 +345,7 @@ class Pipeline:
             for system in self._config.systems:
                 if self.differs(known, system):
                     due.append(Due(entity, system, priority, seq))
-                else:
+                elif not known.fresh and self._told(system, known.view.kind) is not None:
                     settled.append((entity, system))
         deliveries.mark(connection, due)
         deliveries.settle(connection, settled)
@@ -307,17 +353,27 @@ class Pipeline:
 
     def differs(self, known: Known, system: str) -> bool:
         """Does this entity's record in `system` need a write, as far as the switches let us?"""
-        settings = self._config.systems[system]
-        mode = self._config.route(system, known.view.kind).outward
-        record_type = self._mappings.record_types(settings.kind).get(known.view.kind)
-        if record_type is None:
+        kind = known.view.kind
+        told = self._told(system, kind)
+        if told is None:
             return False
+        mode = self._config.route(system, kind).outward
         linked = known.primary(system)
         if linked is None or linked.state == "creating":
             return mode.creates and bool(known.view.fields) and not known.deleted_in(system)
-        translator = self._mappings.translator(settings.kind, record_type)
-        carried = translator.writes(self._mappings.tables(system, settings.kind))
-        return mode.updates and bool(merge.due(known.view, linked.view.base, carried))
+        if linked.view.promised and mode.creates:  # made, and nobody knows whether it was finished
+            return True
+        return mode.updates and merge.differs(known.view, linked.view.base, *told)
+
+    def _told(self, system: str, kind: Kind) -> tuple[frozenset[str], Means] | None:
+        """What a record of this kind can be told there, and what its words mean; None where no record holds it."""
+        if (system, kind) not in self._tellable:
+            system_kind = self._config.systems[system].kind
+            record_type = self._mappings.record_types(system_kind).get(kind)
+            translator = self._mappings.translator(system_kind, record_type) if record_type else None
+            tables = self._mappings.tables(system, system_kind)
+            self._tellable[system, kind] = (translator.writes(tables), translator.means) if translator else None
+        return self._tellable[system, kind]
 
     def _ask_for(self, connection: Connection, who: Identified) -> set[tuple[str, bool]]:
         """What is waited for is fetched at once, where its system can be asked, instead of hoped for."""
@@ -335,18 +391,27 @@ class Pipeline:
         for system, urgent in sorted(done.lanes):
             self._bells.ring(system, urgent=urgent)
 
-    def _one_by_one(self, events: Sequence[Event], error: Exception) -> Counter[Outcome]:
+    def _one_by_one(self, seqs: Sequence[int], error: Exception) -> Counter[Outcome]:
         """Something in the batch cannot be taken: find out which event it is and set that one aside."""
-        if len(events) > 1:
-            return sum((self.process([event]) for event in events), Counter())
-        log.error("event.poisonous", event_id=events[0].id, subject=events[0].subject, error=type(error).__name__)
+        if len(seqs) > 1:
+            return sum((self._alone(seq) for seq in seqs), Counter())
         with self._ledger.transaction() as connection:
             batch = Batch()
-            for row in journal.find_pending(connection, events):
+            for row in journal.take(connection, seqs):
+                log.error("event.poisonous", event_id=row["id"], subject=row["subject"], error=type(error).__name__)
                 self._set_aside(row, error, None, batch)
             journal.finish(connection, batch.endings)
             letters.write(connection, list(batch.letters.values()))
         return Counter({Outcome.DEAD: len(batch.endings)})
+
+    def _alone(self, seq: int) -> Counter[Outcome]:
+        """One event without those of its record that wait beside it: what is poisonous in them is none of its own."""
+        try:
+            done = self._ledger.run(lambda connection: self._path(connection, [seq], more=0))
+        except _POISON as error:
+            return self._one_by_one([seq], error)
+        self._tell(done)
+        return done.outcomes
 
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -409,9 +474,10 @@ def _held(held: list[dict[str, str]]) -> BusError:
 def _closing_lines(gathered: list[Row], batch: Batch) -> None:
     """One closing line per event, level by meaning."""
     ended = {ending.seq: ending for ending in batch.endings}
+    lines = log.bind()  # once: each call on the module's logger would bind one anew
     for row in gathered:
         if ending := ended.get(row["seq"]):
-            say = log.warning if ending.outcome is Outcome.DEAD else log.info
+            say = lines.warning if ending.outcome is Outcome.DEAD else lines.info
             say(
                 "event.ended",
                 event_id=row["id"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import structlog
 
@@ -25,23 +26,31 @@ class Reception:
         self._ledger, self._pipeline = ledger, pipeline
 
     def take(self, channel: str, message: Json) -> Counter[Outcome]:
-        """One message: an event or a list of them. Raises Transient when the ledger cannot be reached."""
+        """One message: an event or a list of them. Raises Transient when the ledger cannot be reached.
+
+        What the journal has is taken from there, whatever the message says of it: a copy with other data changes
+        nothing. So our own events, which are in the journal before their message is sent, are not read a second time.
+        """
         documents = message if isinstance(message, list) else [message]
-        events, outcomes = [], Counter[Outcome]()
-        for document in documents:
+        names = [_name(document) for document in documents]
+        known = self._known({name for name in names if name})
+        strangers, outcomes = [], Counter[Outcome]()
+        for name, document in zip(names, documents, strict=True):
+            if name in known:
+                continue
             try:
-                events.append(self._event(document))
+                strangers.append(_strange(document))
             except BadInput as error:
                 self._reject(channel, document, str(error))
                 outcomes[Outcome.DEAD] += 1
-        return outcomes + self._pipeline.process(events)
+        ours = [place.seq for place in known.values() if place.pending]
+        return outcomes + self._pipeline.apply([*ours, *self._pipeline.journaled(strangers)])
 
-    @staticmethod
-    def _event(document: Json) -> Event:
-        event = parse(document)
-        if event.source == "bus":  # only the ledger speaks for the bus; its events are there before their message
-            return event.model_copy(update={"data": None})
-        return event
+    def _known(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], journal.Place]:
+        if not names:
+            return {}
+        with self._ledger.transaction() as connection:
+            return journal.known(connection, names)
 
     def _reject(self, channel: str, document: Json, reason: str) -> None:
         with self._ledger.transaction() as connection:
@@ -50,3 +59,21 @@ class Reception:
                 letter = Letter("foreign", "Unreadable", f"unreadable message on {channel}", reason, seq)
                 letters.write(connection, [letter])
         log.warning("message.unreadable", channel=channel, reason=reason)
+
+
+def _name(document: Json) -> tuple[str, str] | None:
+    """The (source, id) that a message gives; None where it gives none that the journal could have."""
+    if not isinstance(document, dict):
+        return None
+    source, name = document.get("source"), document.get("id")
+    if isinstance(source, str) and isinstance(name, str) and (source + name).isprintable():
+        return source, name
+    return None
+
+
+def _strange(document: Json) -> Event:
+    """An event that the journal does not have. Raises BadInput; only the ledger speaks for the bus itself."""
+    event = parse(document)
+    if event.source == "bus":
+        raise BadInput("source: bus is the bus's own name, and it never said this", field="source")
+    return event

@@ -33,7 +33,7 @@ def _admin(postgres_server: embedded.Server) -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="session")
 def _migrated(postgres_server: embedded.Server, _admin: psycopg.Connection) -> str:
     """The name of a migrated database, the template of every test's own."""
-    from bus.ledger.database import migrate
+    from bus.ledger.schema import migrate
 
     _admin.execute("CREATE DATABASE migrated")
     migrate(_url_of(postgres_server, "migrated"))

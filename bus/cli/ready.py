@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from alembic.script import ScriptDirectory
 from psycopg.errors import UndefinedTable
 from pydantic import ValidationError
 from redis.exceptions import RedisError
@@ -18,7 +16,7 @@ from bus.cli import screen
 from bus.cli.plain import of_environment, said
 from bus.cli.wiring import Wiring, wired
 from bus.errors import BusError
-from bus.ledger import database
+from bus.ledger import database, schema
 from bus.log import scrub_text
 from bus.ports import Finding
 
@@ -30,8 +28,8 @@ _WANTED = {
 
 def migrate(context: typer.Context) -> None:
     """Bring the ledger's tables to the version of this bus. Safe to repeat, and to run twice at once."""
-    database.migrate(wired(context).settings.database())
-    typer.echo(f"the ledger is at version {_head()}")
+    schema.migrate(wired(context).settings.database())
+    typer.echo(f"the ledger is at version {schema.head()}")
 
 
 def check(
@@ -77,14 +75,9 @@ def _ledger(wiring: Wiring) -> Finding:
     except UndefinedTable:
         row = None
     at = row["version_num"] if row else "nothing"
-    if at == _head():
+    if at == schema.head():
         return Finding("ledger", ok=True, say=f"reachable, at version {at}")
-    return Finding("ledger", ok=False, say=f"at version {at}, this bus needs {_head()}: run `bus migrate`")
-
-
-def _head() -> str:
-    with as_file(files("bus.ledger") / "migrations") as scripts:
-        return str(ScriptDirectory(str(scripts)).get_current_head())
+    return Finding("ledger", ok=False, say=f"at version {at}, this bus needs {schema.head()}: run `bus migrate`")
 
 
 def _broker(wiring: Wiring) -> Iterator[Finding]:
@@ -119,7 +112,7 @@ def _mappings(wiring: Wiring) -> Iterator[Finding]:
 
 def _systems(wiring: Wiring) -> Iterator[Finding]:
     try:
-        adapters = wiring.adapters
+        adapters = wiring.direct
     except BusError as error:
         yield Finding("systems", ok=False, say=str(error))
         return

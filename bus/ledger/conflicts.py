@@ -27,6 +27,8 @@ class Question:
 
 def ask(connection: Connection, questions: Sequence[Question]) -> None:
     """Open conflicts; while one is open, a later value of the same source takes that source's place in it."""
+    if not questions:
+        return
     run(
         connection,
         """INSERT INTO conflict AS old (entity_id, field, options, policy, deadline)
@@ -41,6 +43,8 @@ def ask(connection: Connection, questions: Sequence[Question]) -> None:
 
 def agree(connection: Connection, fields: Collection[tuple[UUID, str]]) -> None:
     """Close the open conflicts of these fields where only two sides spoke: the one that differed says the same now."""
+    if not fields:
+        return
     run(
         connection,
         """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: the sides agree'

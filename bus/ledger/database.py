@@ -1,17 +1,14 @@
-"""The database: one pool per process, migrations, and the few helpers every statement uses."""
+"""The database: one pool per process, and the few helpers every statement uses."""
 
 from __future__ import annotations
 
 import json
+import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import as_file, files
 from typing import Any, TypeVar
 
 import psycopg
-import sqlalchemy
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -22,9 +19,13 @@ from bus.model import Json
 Connection = psycopg.Connection[DictRow]
 Row = dict[str, Any]
 
-_MIGRATION_LOCK = 0x1B05
-
 T = TypeVar("T")
+
+
+_OPTIONS = "-c timezone=UTC -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+"""Of every session. A session keeps its plans: made while the ledger was young they would read whole tables, and go on
+doing so while it grows by a hundred thousand events, until PostgreSQL looks at them again. So where there is an index
+it is used, row by row; what has none works as ever. The indexes are cut to leave one for each hot query (0002)."""
 
 
 class LostRace(Exception):
@@ -45,8 +46,8 @@ class Ledger:
             max_size=size,
             timeout=timeout_s,
             open=False,
-            kwargs={"row_factory": dict_row, "application_name": "integration-bus", "options": "-c timezone=UTC"},
-            check=ConnectionPool.check_connection,
+            kwargs={"row_factory": dict_row, "application_name": "integration-bus", "options": _OPTIONS},
+            check=_still_open,
         )
 
     @contextmanager
@@ -64,6 +65,20 @@ class Ledger:
             ) from None
 
     @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """For work that is one statement, and so a transaction by itself: one round trip to the server, not three.
+
+        Raises Transient without a database.
+        """
+        with self.transaction() as connection:
+            connection.autocommit = True
+            try:
+                yield connection
+            finally:
+                if not connection.closed:
+                    connection.autocommit = False
+
+    @contextmanager
     def alone(self, lock: int) -> Iterator[bool]:
         """Be the only one inside, over all processes; yields False when someone else is. Opens no transaction."""
         with self.transaction() as connection:
@@ -75,11 +90,15 @@ class Ledger:
                 if mine:
                     connection.execute("SELECT pg_advisory_unlock(%s)", [lock])
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in a transaction, again after a lost race or a deadlock. Raises Transient when it never wins."""
+    def run(self, work: Callable[[Connection], T], *, one_statement: bool = False) -> T:
+        """Do `work` in a transaction, again after a lost race or a deadlock. Raises Transient when it never wins.
+
+        `one_statement`: it is no more than that, and needs no transaction around it (see `statement`).
+        """
+        begin = self.statement if one_statement else self.transaction
         for _ in range(_RACES):
             try:
-                with self.transaction() as connection:
+                with begin() as connection:
                     return work(connection)
             except (LostRace, psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
                 continue
@@ -90,20 +109,15 @@ class Ledger:
         self._pool.close()
 
 
-def migrate(database_url: str) -> None:
-    """Bring the schema to the present version; two processes at once do it one after the other."""
-    url = database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
-    with as_file(files("bus.ledger") / "migrations") as scripts, engine.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
-        connection.commit()
-        config = AlembicConfig()
-        config.set_main_option("script_location", str(scripts))
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
-    engine.dispose()
+def _still_open(connection: Connection) -> None:
+    """Refuse a pooled connection that the server has closed (it was restarted), without asking the server each time.
+
+    Whoever closes a connection leaves that to be read from its socket; when nothing is, it was open a moment ago.
+    """
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def rows(connection: Connection, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Row]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from bus.channels import URGENT
+from bus.channels import BULK, NEXT, NORMAL, URGENT
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 
 
@@ -21,11 +21,45 @@ class Due:
     event_seq: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A claimed delivery that was seen to: by which lease, what was wanted when it was claimed, whether we wrote."""
+
+    entity_id: UUID
+    system: str
+    lease: UUID
+    wanted: int
+    wrote: bool
+    left_over: bool = False
+    """Only the urgent part was written: the rest is due in the ordinary lane, before anything else there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A claimed delivery to be taken again at `until`; `counts` says whether it used up an attempt."""
+
+    entity_id: UUID
+    system: str
+    lease: UUID
+    until: datetime
+    counts: bool
+    error: str
+
+
+LEFT_ALONE_S = 10
+"""After so long without a payments worker, urgent work is done by the ordinary lane."""
+URGENT_ONLY = f"priority <= {URGENT}"
+NOT_URGENT = f"(priority > {URGENT} OR due_at < now() - interval '{LEFT_ALONE_S} s')"
+"""Which lane takes what, in SQL; notifications are shared out by the same rule."""
+
+
 def mark(connection: Connection, due: Sequence[Due]) -> None:
     """Make deliveries due. One that is in flight becomes due again, since `wanted` grows past what was claimed.
 
     One that is backing off keeps its time unless something more urgent came; a parked one stays parked.
     """
+    if not due:
+        return
     run(
         connection,
         """INSERT INTO delivery AS old (entity_id, system, state, priority, event_seq, wanted)
@@ -42,7 +76,19 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
              due_at = CASE WHEN old.state = 'due' AND excluded.priority >= old.priority THEN old.due_at ELSE now() END,
              attempts = CASE WHEN old.state = 'due' THEN old.attempts ELSE 0 END,
              updated_at = now()""",
-        [bulk([asdict(item) for item in due])],
+        [
+            bulk(
+                [
+                    {
+                        "entity_id": item.entity_id,
+                        "system": item.system,
+                        "priority": item.priority,
+                        "event_seq": item.event_seq,
+                    }
+                    for item in due
+                ]
+            )
+        ],
     )
 
 
@@ -51,39 +97,41 @@ def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
 
     A dead one that became right by itself ends its letter.
     """
-    run(
-        connection,
-        """WITH settled AS (
-             UPDATE delivery SET state = 'idle', updated_at = now()
-             FROM jsonb_to_recordset(%s) AS new(entity_id uuid, system text)
-             WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system
-               AND delivery.state IN ('due', 'dead') AND delivery.lease IS NULL
-             RETURNING delivery.entity_id, delivery.system)
-           UPDATE dead_letter SET state = 'resolved', ended_at = now() FROM settled
-           WHERE dead_letter.entity_id = settled.entity_id AND dead_letter.system = settled.system
-             AND dead_letter.event_seq IS NULL AND dead_letter.state IN ('open', 'retried')""",
-        [bulk([{"entity_id": entity, "system": system} for entity, system in pairs])],
-    )
+    by_system: dict[str, list[UUID]] = {}
+    for entity, system in sorted(pairs):
+        by_system.setdefault(system, []).append(entity)
+    for system, some in by_system.items():
+        run(
+            connection,
+            """WITH settled AS (
+                 UPDATE delivery SET state = 'idle', updated_at = now()
+                 WHERE entity_id = ANY(%(some)s) AND system = %(system)s
+                   AND state IN ('due', 'dead') AND lease IS NULL
+                 RETURNING entity_id)
+               UPDATE dead_letter SET state = 'resolved', ended_at = now() FROM settled
+               WHERE dead_letter.entity_id = settled.entity_id AND dead_letter.system = %(system)s
+                 AND dead_letter.event_seq IS NULL AND dead_letter.state IN ('open', 'retried')""",
+            {"some": some, "system": system},
+        )
 
 
 def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool) -> list[Row]:
-    """Lease due deliveries of one system, the urgent and the old first: no entity is sent twice at once."""
-    return rows(
+    """Lease due deliveries of one system, the urgent and the old first: no entity is sent twice at once.
+
+    The ordinary lane leaves the urgent ones to the payments lane, where they wait behind nothing; those that nobody
+    took for `LEFT_ALONE_S` it takes all the same.
+    """
+    found = rows(
         connection,
-        """UPDATE delivery SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
+        f"""UPDATE delivery SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
            WHERE (entity_id, system) IN (
              SELECT entity_id, system FROM delivery WHERE state = 'due' AND system = %(system)s AND due_at <= now()
-               AND priority <= %(priority)s AND (lease IS NULL OR lease_until < now())
+               AND {URGENT_ONLY if urgent else NOT_URGENT} AND (lease IS NULL OR lease_until < now())
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-           RETURNING *, now() AS claimed_at""",
-        {
-            "lease": lease,
-            "seconds": seconds,
-            "system": system,
-            "limit": limit,
-            "priority": URGENT if urgent else 32767,
-        },
+           RETURNING *, now() AS claimed_at""",  # noqa: S608 - ours
+        {"lease": lease, "seconds": seconds, "system": system, "limit": limit},
     )
+    return sorted(found, key=lambda row: (row["priority"], row["due_at"], row["entity_id"]))
 
 
 def renew(connection: Connection, lease: UUID, system: str, *, seconds: int) -> set[UUID]:
@@ -97,41 +145,45 @@ def renew(connection: Connection, lease: UUID, system: str, *, seconds: int) -> 
     return {row["entity_id"] for row in held}
 
 
-def done(connection: Connection, row: Row, *, wrote: bool, window_s: int) -> str | None:
-    """Give a claim back as done: idle, or due again when more was wanted meanwhile. None when the claim was lost.
+def done(connection: Connection, ends: Sequence[Done], *, window_s: int) -> list[Row]:
+    """Give claims back as done: idle, or due again when more was wanted meanwhile. Entity, state, priority of each.
 
-    Counts writes in a window, for the loop breaker.
+    A claim that was lost meanwhile is left alone, and absent from the answer. What a payment's write left to say is due
+    next in the ordinary lane. Counts writes in a window, for the loop breaker.
     """
-    found = one(
+    if not ends:
+        return []
+    return rows(
         connection,
-        """UPDATE delivery SET state = CASE WHEN wanted > %(wanted)s THEN 'due' ELSE 'idle' END,
-                  due_at = CASE WHEN wanted > %(wanted)s THEN now() ELSE due_at END,
-                  lease = NULL, lease_until = NULL, attempts = 0, last_error = NULL, updated_at = now(),
-                  writes = CASE WHEN writes_since < now() - make_interval(secs => %(window)s) THEN 0 ELSE writes END
-                           + %(wrote)s,
-                  writes_since = CASE WHEN writes_since < now() - make_interval(secs => %(window)s) THEN now()
-                                 ELSE writes_since END
-           WHERE entity_id = %(entity)s AND system = %(system)s AND lease = %(lease)s RETURNING state""",
-        {
-            "wanted": row["wanted"],
-            "window": window_s,
-            "wrote": int(wrote),
-            "entity": row["entity_id"],
-            "system": row["system"],
-            "lease": row["lease"],
-        },
+        """UPDATE delivery SET
+             state = CASE WHEN delivery.wanted > new.wanted OR new.left_over THEN 'due' ELSE 'idle' END,
+             due_at = CASE WHEN delivery.wanted > new.wanted OR new.left_over THEN now() ELSE due_at END,
+             priority = CASE WHEN new.left_over AND delivery.wanted <= new.wanted THEN %(next)s ELSE priority END,
+             lease = NULL, lease_until = NULL, attempts = 0, last_error = NULL, updated_at = now(),
+             writes = CASE WHEN writes_since < now() - make_interval(secs => %(window)s) THEN 0 ELSE writes END
+                      + new.wrote::int,
+             writes_since = CASE WHEN writes_since < now() - make_interval(secs => %(window)s) THEN now()
+                            ELSE writes_since END
+           FROM jsonb_to_recordset(%(ends)s)
+             AS new(entity_id uuid, system text, lease uuid, wanted bigint, wrote boolean, left_over boolean)
+           WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system AND delivery.lease = new.lease
+           RETURNING delivery.entity_id, delivery.state, delivery.priority""",
+        {"ends": bulk([asdict(end) for end in ends]), "window": window_s, "next": NEXT},
     )
-    return str(found["state"]) if found else None
 
 
-def postpone(connection: Connection, row: Row, until: datetime, *, counts: bool, error: str) -> None:
-    """Give a claim back to be taken again at `until`; `counts` says whether it used up an attempt."""
+def postpone(connection: Connection, later: Sequence[Later]) -> None:
+    """Give claims back to be taken again, each at its time; those that were lost meanwhile are left alone."""
+    if not later:
+        return
     run(
         connection,
-        """UPDATE delivery SET lease = NULL, lease_until = NULL, due_at = %s, attempts = attempts + %s, last_error = %s,
-                  updated_at = now()
-           WHERE entity_id = %s AND system = %s AND lease = %s""",
-        [until, int(counts), error, row["entity_id"], row["system"], row["lease"]],
+        """UPDATE delivery SET lease = NULL, lease_until = NULL, due_at = new.until, last_error = new.error,
+                  attempts = attempts + new.counts::int, updated_at = now()
+           FROM jsonb_to_recordset(%s)
+             AS new(entity_id uuid, system text, lease uuid, until timestamptz, counts boolean, error text)
+           WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system AND delivery.lease = new.lease""",
+        [bulk([asdict(item) for item in later])],
     )
 
 
@@ -173,29 +225,63 @@ def revive(connection: Connection, entity_id: UUID, system: str) -> bool:
     )
 
 
+# From one (system, priority) that is due to the next, by the index, however many rows each has; then one look at each.
+_READY = """
+    WITH RECURSIVE level AS (
+      (SELECT {system} AS system, priority FROM {table} WHERE state = '{state}' AND due_at IS NOT NULL
+       ORDER BY {system}, priority LIMIT 1)
+      UNION ALL
+      SELECT more.system, more.priority FROM level, LATERAL (
+        SELECT {system} AS system, priority FROM {table} WHERE state = '{state}' AND due_at IS NOT NULL
+          AND ({system}, priority) > (level.system, level.priority) ORDER BY {system}, priority LIMIT 1) AS more)
+    SELECT system, priority FROM level WHERE EXISTS (
+      SELECT 1 FROM {table} WHERE state = '{state}' AND {system} = level.system AND {table}.priority = level.priority
+        AND due_at <= now() AND (lease IS NULL OR lease_until < now()) LIMIT 1)"""
+
+
 def ready(connection: Connection) -> list[Row]:
-    """Lanes that have something to take now: (system, urgent), from deliveries and notifications alike."""
+    """Lanes that have something to take now: (system, urgent, normal), from deliveries and notifications alike."""
+    work = [
+        _READY.format(table=table, system=system, state=state)
+        for table, system, state in (("delivery", "system", "due"), ("event", "source", "notified"))
+    ]
     return rows(
         connection,
-        """SELECT system, bool_or(priority = 0) AS urgent, bool_or(priority > 0) AS normal FROM (
-             SELECT system, priority FROM delivery
-              WHERE state = 'due' AND due_at <= now() AND (lease IS NULL OR lease_until < now())
-             UNION ALL
-             SELECT source, priority FROM event
-              WHERE state = 'notified' AND due_at <= now() AND (lease IS NULL OR lease_until < now())) AS work
-           GROUP BY system""",
+        f"""SELECT system, bool_or(priority <= {URGENT}) AS urgent, bool_or(priority > {URGENT}) AS normal
+            FROM (({work[0]}) UNION ALL ({work[1]})) AS work GROUP BY system""",  # noqa: S608 - ours
     )
 
 
+def next_due(connection: Connection, system: str, *, urgent: bool) -> float | None:
+    """Seconds until this lane has something to do, of what waits for a time; None: nothing waits."""
+    levels = [URGENT] if urgent else [NEXT, NORMAL, BULK]
+    found = one(
+        connection,
+        """SELECT extract(epoch FROM min(due_at) - now())::float AS seconds
+           FROM unnest(%(levels)s::smallint[]) AS level, LATERAL (
+             (SELECT due_at FROM delivery WHERE state = 'due' AND system = %(system)s AND priority = level
+                AND due_at > now() AND lease IS NULL ORDER BY due_at LIMIT 1)
+             UNION ALL
+             (SELECT due_at FROM event WHERE state = 'notified' AND source = %(system)s AND priority = level
+                AND due_at > now() AND lease IS NULL ORDER BY due_at LIMIT 1)) AS waiting""",
+        {"levels": levels, "system": system},
+    )
+    return found["seconds"] if found else None
+
+
 def lanes(connection: Connection) -> list[Row]:
-    """What waits for each system, for `bus status` and the live line of the demo."""
+    """What waits for each system, for `bus status` and the live line of the demo; what is idle is not looked at."""
     return rows(
         connection,
-        """SELECT system, count(*) FILTER (WHERE state = 'due') AS due,
-                  count(*) FILTER (WHERE state = 'due' AND priority = 0) AS urgent,
-                  count(*) FILTER (WHERE lease IS NOT NULL) AS in_flight,
-                  count(*) FILTER (WHERE state = 'dead') AS dead,
-                  count(*) FILTER (WHERE state = 'parked') AS parked,
-                  extract(epoch FROM now() - min(since) FILTER (WHERE state = 'due')) AS oldest_s
-           FROM delivery GROUP BY system ORDER BY system""",
+        """SELECT system, sum(due)::bigint AS due, sum(urgent)::bigint AS urgent, sum(in_flight)::bigint AS in_flight,
+                  sum(dead)::bigint AS dead, sum(parked)::bigint AS parked, max(oldest_s) AS oldest_s
+           FROM (
+             SELECT system, count(*) AS due, count(*) FILTER (WHERE priority <= 0) AS urgent,
+                    count(*) FILTER (WHERE lease IS NOT NULL) AS in_flight, 0 AS dead, 0 AS parked,
+                    extract(epoch FROM now() - min(since)) AS oldest_s
+             FROM delivery WHERE state = 'due' GROUP BY system
+             UNION ALL
+             SELECT system, 0, 0, 0, count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'parked'), NULL
+             FROM delivery WHERE state IN ('dead', 'parked') GROUP BY system) AS waiting
+           GROUP BY system ORDER BY system""",
     )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -27,6 +26,7 @@ class Linked:
     id: int | None = None
     dirty: bool = False
     creating_since: datetime | None = None
+    """When a call was sent that creates it, or finishes that; None once such a call surely did nothing."""
     written_at: datetime | None = None
     """When the answer to our last write was in, by the ledger's clock."""
 
@@ -41,6 +41,8 @@ class Known:
     parent_id: UUID | None = None
     revision: int = 0
     dirty: bool = False
+    fresh: bool = False
+    """Made in this very transaction: nothing of it is in the ledger yet but the keys that mean it."""
 
     def record(self, system: str, record_type: str, external_id: str) -> Linked:
         """The row of one record; a creation of ours that was on its way is recognized in it, else it is new."""
@@ -66,20 +68,17 @@ class Known:
 
 def find(connection: Connection, kind: Kind, keys: Collection[str]) -> dict[str, UUID]:
     """Which entities are known by these keys."""
+    if not keys:
+        return {}
     found = rows(
         connection, "SELECT key, entity_id FROM identity WHERE kind = %s AND key = ANY(%s)", [kind, list(keys)]
     )
     return {row["key"]: row["entity_id"] for row in found}
 
 
-def create(connection: Connection, new: Mapping[UUID, Kind]) -> None:
-    """Make empty entities, each known by its own id."""
-    made = [{"id": entity, "kind": kind} for entity, kind in new.items()]
-    run(
-        connection,
-        "INSERT INTO entity (id, kind) SELECT id, kind FROM jsonb_to_recordset(%s) AS new(id uuid, kind text)",
-        [bulk(made)],
-    )
+def begun(entity: UUID, kind: Kind) -> Known:
+    """An entity that is about to be made: `save` writes it. Its keys may be learnt before."""
+    return Known(entity, Entity(kind, {}, {}), dirty=True, fresh=True)
 
 
 def own_key(kind: str, entity: UUID) -> str:
@@ -92,6 +91,8 @@ def learn(connection: Connection, kind: Kind, keys: Mapping[str, UUID]) -> set[s
 
     Keys are inserted in order, so that two transactions that learn the same ones cannot wait for each other crosswise.
     """
+    if not keys:
+        return set()
     key_locks(connection, keys)
     new = rows(
         connection,
@@ -101,10 +102,14 @@ def learn(connection: Connection, kind: Kind, keys: Mapping[str, UUID]) -> set[s
         [kind, bulk([{"key": key, "entity_id": entity} for key, entity in keys.items()])],
     )
     fresh = {row["key"] for row in new}
-    taken = find(connection, kind, set(keys) - fresh)
-    if any(taken.get(key) != entity for key, entity in keys.items() if key not in fresh):
-        raise LostRace
+    if others := set(keys) - fresh:
+        taken = find(connection, kind, others)
+        if any(taken.get(key) != keys[key] for key in others):
+            raise LostRace
     return fresh
+
+
+_SELECT = "SELECT id, kind, fields, said, revision, parent_id, merged_into FROM entity"
 
 
 def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
@@ -113,7 +118,9 @@ def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
     Raises LostRace when one was united with another meanwhile.
     """
     wanted = list(ids)
-    found = rows(connection, "SELECT * FROM entity WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [wanted])
+    if not wanted:
+        return {}
+    found = rows(connection, f"{_SELECT} WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [wanted])
     if any(row["merged_into"] for row in found):
         raise LostRace
     return _loaded(connection, found, wanted)
@@ -132,7 +139,7 @@ def page(connection: Connection, after: UUID, limit: int = 500) -> list[UUID]:
 def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
     """The same without a lock, for those who only look."""
     wanted = list(ids)
-    return _loaded(connection, rows(connection, "SELECT * FROM entity WHERE id = ANY(%s)", [wanted]), wanted)
+    return _loaded(connection, rows(connection, f"{_SELECT} WHERE id = ANY(%s)", [wanted]), wanted)
 
 
 def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) -> dict[UUID, Known]:
@@ -170,15 +177,30 @@ def _linked(row: Row) -> Linked:
     )
 
 
-def _said(stored: Mapping[str, Any]) -> dict[str, Said]:
-    return {
-        name: Said(datetime.fromisoformat(word["at"]), word["source"], word["event"]) for name, word in stored.items()
-    }
+def _said(stored: Iterable[list[str]]) -> dict[str, Said]:
+    """From [[at, source, event, field, field, ...], ...]: an event says many fields at once."""
+    said: dict[str, Said] = {}
+    for at, source, event, *names in stored:
+        said |= dict.fromkeys(names, Said(datetime.fromisoformat(at), source, event))
+    return said
+
+
+def _as_stored(said: Mapping[str, Said]) -> list[list[str]]:
+    """The opposite. Words that are one object are one list; equal ones that are two do no harm."""
+    words: dict[int, list[str]] = {}
+    for name, word in said.items():
+        known = words.get(id(word))
+        if known is None:
+            known = words[id(word)] = [word.at.isoformat(), word.source, word.event]
+        known.append(name)
+    return list(words.values())
 
 
 def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, dict[UUID, Fields]]:
     """Fields of the payments of each order. Whoever changes a payment holds its order's lock."""
     families: dict[UUID, dict[UUID, Fields]] = {parent: {} for parent in parents}
+    if not families:
+        return families
     for row in rows(
         connection,
         "SELECT id, parent_id, fields FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL",
@@ -206,77 +228,89 @@ def expected_payments(connection: Connection, order: UUID, amount: Json, number:
 
 
 def save(connection: Connection, known: Iterable[Known]) -> None:
-    """Write back what the merge changed: entities and records, one statement each."""
+    """Write what the merge made and changed: entities and records, one statement each."""
     changed = list(known)
-    entities = [
-        {
-            "id": item.id,
-            "fields": item.view.fields,
-            "said": {
-                name: {"at": word.at.isoformat(), "source": word.source, "event": word.event}
-                for name, word in item.view.said.items()
-            },
-            "parent_id": item.parent_id,
-        }
-        for item in changed
-        if item.dirty
-    ]
-    run(
-        connection,
-        """UPDATE entity SET fields = new.fields, said = new.said, parent_id = new.parent_id,
-                  revision = revision + 1, updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(id uuid, fields jsonb, said jsonb, parent_id uuid)
-           WHERE entity.id = new.id""",
-        [bulk(entities)],
-    )
+    shape = "id uuid, kind text, fields jsonb, said jsonb, parent_id uuid"
+    # A payment's order is made before it, or with it: the parent is looked for when the statement ends.
+    if made := [_plain(item) for item in changed if item.fresh]:
+        run(
+            connection,
+            f"""INSERT INTO entity (id, kind, fields, said, parent_id, revision)
+                SELECT id, kind, fields, said, parent_id, 1 FROM jsonb_to_recordset(%s) AS new({shape})""",  # noqa: S608
+            [bulk(made)],
+        )
+    if altered := [_plain(item) for item in changed if item.dirty and not item.fresh]:
+        run(
+            connection,
+            f"""UPDATE entity SET fields = new.fields, said = new.said, parent_id = new.parent_id,
+                       revision = revision + 1, updated_at = now()
+                FROM jsonb_to_recordset(%s) AS new({shape}) WHERE entity.id = new.id""",  # noqa: S608 - ours
+            [bulk(altered)],
+        )
     save_records(connection, [(item.id, record) for item in changed for record in item.records if record.dirty])
+
+
+def _plain(item: Known) -> Row:
+    return {
+        "id": item.id,
+        "kind": item.view.kind,
+        "fields": item.view.fields,
+        "said": _as_stored(item.view.said),
+        "parent_id": item.parent_id,
+    }
 
 
 def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]]) -> None:
     """Insert new records and write back changed ones."""
-    records = [
-        {
-            "id": record.id,
-            "entity_id": entity,
-            "system": record.system,
-            "type": record.type,
-            "external_id": record.external_id,
-            "base": record.view.base,
-            "version": record.view.version,
-            "ours": record.view.ours,
-            "state": record.state,
-        }
-        for entity, record in changed
-    ]
     shape = """id bigint, entity_id uuid, system text, type text, external_id text, base jsonb, version bigint,
                ours boolean, state text"""
-    run(
-        connection,
-        f"""INSERT INTO record (entity_id, system, type, external_id, base, version, ours, state)
-            SELECT entity_id, system, type, external_id, base, version, ours, state
-            FROM jsonb_to_recordset(%s) AS new({shape}) ORDER BY system, type, external_id""",  # noqa: S608 - ours
-        [bulk([row for row in records if row["id"] is None])],
-    )
-    run(
-        connection,
-        f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version, ours = new.ours,
-                   state = new.state, updated_at = now()
-            FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
-        [bulk([row for row in records if row["id"] is not None])],
-    )
+    if made := [_plain_record(entity, record) for entity, record in changed if record.id is None]:
+        run(
+            connection,
+            f"""INSERT INTO record (entity_id, system, type, external_id, base, version, ours, state)
+                SELECT entity_id, system, type, external_id, base, version, ours, state
+                FROM jsonb_to_recordset(%s) AS new({shape}) ORDER BY system, type, external_id""",  # noqa: S608 - ours
+            [bulk(made)],
+        )
+    if altered := [_plain_record(entity, record) for entity, record in changed if record.id is not None]:
+        run(
+            connection,
+            f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version,
+                       ours = new.ours, state = new.state, updated_at = now()
+                FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
+            [bulk(altered)],
+        )
 
 
-def begin_creating(connection: Connection, entity: UUID, system: str, record_type: str) -> bool:
-    """Note, before the call, that a record is being created. True for the first attempt: nothing to probe for."""
-    made = run(
+def _plain_record(entity: UUID, record: Linked) -> Row:
+    return {
+        "id": record.id,
+        "entity_id": entity,
+        "system": record.system,
+        "type": record.type,
+        "external_id": record.external_id,
+        "base": record.view.base,
+        "version": record.view.version,
+        "ours": record.view.ours,
+        "state": record.state,
+    }
+
+
+def begin_creating(connection: Connection, entities: Collection[UUID], system: str, record_type: str) -> set[UUID]:
+    """Note, before the call, that records are being created. Those of which it is the first attempt.
+
+    For these there is nothing to probe for.
+    """
+    made = rows(
         connection,
-        """INSERT INTO record (entity_id, system, type, state, creating_since)
-           SELECT %s, %s, %s, 'creating', now()
-           WHERE NOT EXISTS (SELECT 1 FROM record WHERE entity_id = %s AND system = %s AND state <> 'deleted')
-           ON CONFLICT (entity_id, system, type) WHERE state = 'creating' DO NOTHING""",
-        [entity, system, record_type, entity, system],
+        """INSERT INTO record (entity_id, system, type, state)
+           SELECT entity_id, %(system)s, %(type)s, 'creating' FROM unnest(%(entities)s::uuid[]) AS new(entity_id)
+           WHERE NOT EXISTS (SELECT 1 FROM record
+             WHERE record.entity_id = new.entity_id AND system = %(system)s AND state <> 'deleted')
+           ON CONFLICT (entity_id, system, type) WHERE state = 'creating' DO NOTHING RETURNING entity_id""",
+        {"entities": sorted(entities), "system": system, "type": record_type},
     )
-    return made == 1
+    return {row["entity_id"] for row in made}
 
 
 def linked_row(connection: Connection, entity: UUID, system: str, record_type: str, external_id: str) -> int:
@@ -309,13 +343,33 @@ def linked_row(connection: Connection, entity: UUID, system: str, record_type: s
     return int(found["id"])
 
 
-def promise(connection: Connection, entity: UUID, system: str, fields: Fields) -> None:
-    """Note what a creation is about to say. Whoever finds the record later knows our own words from a person's."""
+def promise(connection: Connection, system: str, promised: Mapping[UUID, Fields]) -> None:
+    """Note what creations are about to say, and when. Whoever finds a record knows our own words from a person's."""
     run(
         connection,
-        """UPDATE record SET promised = %s, updated_at = now()
-           WHERE entity_id = %s AND system = %s AND state = 'creating'""",
-        [Jsonb(fields), entity, system],
+        """UPDATE record SET promised = new.promised, creating_since = now(), updated_at = now()
+           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, promised jsonb)
+           WHERE record.entity_id = new.entity_id AND system = %s AND state = 'creating'""",
+        [bulk([{"entity_id": entity, "promised": fields} for entity, fields in promised.items()]), system],
+    )
+
+
+def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
+    """Note that creations which broke off are about to be finished."""
+    run(
+        connection,
+        "UPDATE record SET creating_since = now() WHERE entity_id = ANY(%s) AND system = %s AND promised <> '{}'",
+        [list(ids), system],
+    )
+
+
+def broke_off(connection: Connection, system: str, ids: Collection[UUID]) -> None:
+    """Note that calls which were to create surely did nothing: no late effect of theirs need be waited for."""
+    run(
+        connection,
+        """UPDATE record SET creating_since = NULL
+           WHERE entity_id = ANY(%s) AND system = %s AND (state = 'creating' OR promised <> '{}')""",
+        [list(ids), system],
     )
 
 
@@ -335,15 +389,19 @@ def keys_of(connection: Connection, ids: Iterable[UUID]) -> dict[UUID, set[str]]
     return keys
 
 
-def hold(connection: Connection, entity: UUID) -> UUID:
-    """Lock one entity for a change of its records. Returns it, or the one it was united with meanwhile, locked."""
-    while True:
-        row = one(connection, "SELECT merged_into FROM entity WHERE id = %s FOR UPDATE", [entity])
-        if row is None:
-            raise LostRace
-        if row["merged_into"] is None:
-            return entity
-        entity = row["merged_into"]
+def hold(connection: Connection, ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """Lock entities for a change of their records. Each with what it is now: itself, or what it was united with.
+
+    Locks are taken in id order, as everywhere; entities that were united meanwhile are followed.
+    """
+    found = rows(
+        connection, "SELECT id, merged_into FROM entity WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [sorted(set(ids))]
+    )
+    if len(found) < len(set(ids)):
+        raise LostRace
+    moved = {row["id"]: row["merged_into"] for row in found if row["merged_into"]}
+    now = hold(connection, set(moved.values())) if moved else {}
+    return {row["id"]: now[row["merged_into"]] if row["merged_into"] else row["id"] for row in found}
 
 
 def key_locks(connection: Connection, keys: Collection[str]) -> None:
@@ -425,15 +483,40 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
-def set_base(connection: Connection, record_id: int, base: Fields, version: int | None, external_id: str) -> None:
-    """After a write: what the record holds now is the new base, and it is our own word.
+def ours(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, int]:
+    """Records whose last change that we know of was our own write: their versions, by external id."""
+    found = rows(
+        connection,
+        """SELECT external_id, version FROM record WHERE system = %s AND type = %s AND external_id = ANY(%s)
+             AND state = 'linked' AND ours AND version IS NOT NULL""",
+        [system, record_type, list(ids)],
+    )
+    return {row["external_id"]: row["version"] for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a record holds after a write of ours. `ours`: nobody else changed it since we last knew it."""
+
+    id: int
+    external_id: str
+    base: Fields
+    version: int | None
+    ours: bool = True
+
+
+def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
+    """After writes: what the records hold now is the new base.
 
     A newer version that an event brought in while our answer was on its way is left standing.
     """
     run(
         connection,
-        """UPDATE record SET base = %(base)s, version = greatest(version, %(version)s), ours = true,
-                  external_id = %(external)s, state = 'linked', promised = '{}', written_at = now(), updated_at = now()
-           WHERE id = %(id)s AND (version IS NULL OR %(version)s::bigint IS NULL OR version <= %(version)s)""",
-        {"base": Jsonb(base), "version": version, "external": external_id, "id": record_id},
+        """UPDATE record SET base = new.base, version = greatest(record.version, new.version), ours = new.ours,
+                  external_id = new.external_id, state = 'linked', promised = '{}', written_at = now(),
+                  updated_at = now()
+           FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, base jsonb, version bigint, ours boolean)
+           WHERE record.id = new.id
+             AND (record.version IS NULL OR new.version IS NULL OR record.version <= new.version)""",
+        [bulk([asdict(item) for item in bases])],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from uuid import UUID
 
@@ -29,15 +29,20 @@ class Line:
     call: str | None = None
 
 
+_NAMES = tuple(item.name for item in fields(Line))
+
+
 def write(connection: Connection, lines: Sequence[Line]) -> None:
     """Append lines."""
+    if not lines:
+        return
     run(
         connection,
         """INSERT INTO history (entity_id, actor, what, event_seq, system, field, old, new, rule, call)
            SELECT entity_id, actor, what, event_seq, system, field, old, new, rule, call
            FROM jsonb_to_recordset(%s) AS new(entity_id uuid, actor text, what text, event_seq bigint, system text,
              field text, old jsonb, new jsonb, rule text, call text)""",
-        [bulk([asdict(line) for line in lines])],
+        [bulk([{name: getattr(line, name) for name in _NAMES} for line in lines])],
     )
 
 

@@ -14,14 +14,19 @@ from psycopg.types.json import Jsonb
 from bus.channels import NORMAL, URGENT
 from bus.envelope import Event, has_nul, version_order
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.ledger.deliveries import NOT_URGENT, URGENT_ONLY
 from bus.merge import Outcome
 from bus.model import Json
-from bus.ports import Accepted, Entry, Notification
+from bus.ports import Entry, Notification
 
 _COLUMNS = """source text, id text, type text, subject text, channel text, kind text, occurred_at timestamptz,
     sourceversion text, version bigint, actor text, correlationid text, causationid text, partitionkey text,
     data jsonb, raw jsonb, held jsonb, priority smallint, observed_at timestamptz"""
 _NAMES = ", ".join(line.split()[0] for line in _COLUMNS.replace("\n", " ").split(","))
+_ENVELOPE = """event.seq, event.source, event.id, event.type, event.subject, event.kind, event.occurred_at, event.data,
+    event.sourceversion, event.actor, event.correlationid, event.causationid, event.partitionkey"""
+_READ = f"{_ENVELOPE}, event.state, event.received_at, event.observed_at, event.version, event.held, event.priority"
+"""What the path reads of an event: all but its raw record, which may be large and is for people and translators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def _row(entry: Entry) -> Row:
         "kind": event.kind,
         "version": version_order(event.sourceversion),
         "raw": _storable(entry.raw),
-        "held": [asdict(item) for item in entry.held],
+        "held": [asdict(item) for item in entry.held] if entry.held else [],
         "observed_at": entry.observed_at.isoformat() if entry.observed_at else None,
         "priority": urgent if entry.priority is None else entry.priority,
     }
@@ -85,107 +90,138 @@ def reject(connection: Connection, channel: str, document: Json, reason: str) ->
     return int(found["seq"]) if found else None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the journal has an event, and whether it still is to be merged."""
+
+    seq: int
+    pending: bool
+
+
+def known(connection: Connection, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], Place]:
+    """Those of the events, by (source, id), that the journal has."""
+    found = rows(
+        connection,
+        "SELECT source, id, seq, state FROM event WHERE source = ANY(%s) AND id = ANY(%s)",
+        [list({source for source, _ in names}), [name for _, name in names]],
+    )
+    return {
+        name: Place(row["seq"], row["state"] == "pending")
+        for row in found
+        if (name := (row["source"], row["id"])) in names
+    }
+
+
 def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
     """Ids of those events that have ended, and not as dead letters."""
     found = rows(
         connection,
-        """SELECT id FROM event JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
-           WHERE state = 'done'""",
-        [bulk([{"source": event.source, "id": event.id} for event in events])],
+        "SELECT source, id FROM event WHERE source = ANY(%s) AND id = ANY(%s) AND state = 'done'",
+        [list({event.source for event in events}), [event.id for event in events]],
     )
-    return {row["id"] for row in found}
+    names = {(event.source, event.id) for event in events}
+    return {row["id"] for row in found if (row["source"], row["id"]) in names}
 
 
 def _priority(item: Notification) -> int:
     return NORMAL if item.priority is None else item.priority
 
 
+# OFFSET 0 keeps it a question of its own, asked once for each new one: as a join the planner would turn it round while
+# the ledger is young, and read all that is open.
+_STANDING = """SELECT seq FROM event WHERE event.state = 'notified' AND event.lease IS NULL
+    AND event.source = new.source AND event.subject = new.subject AND event.type = new.type OFFSET 0"""
+
+
 def notify(connection: Connection, notifications: Sequence[Notification]) -> int:
-    """Journal notifications; one that is waiting for the same record already stands for both. How many are new.
+    """Journal notifications (see `note`). How many are new."""
+    return len(note(connection, notifications))
+
+
+def note(connection: Connection, notifications: Sequence[Notification]) -> list[Notification]:
+    """Journal notifications; one that is waiting for the same record already stands for both. Returns the new ones.
 
     Two at the same moment may both be kept: the lane fetches the record once for all that it claims. A notification
     whose fetch has begun does not stand for a later one: the later change may have missed the fetch.
     """
     if not notifications:
-        return 0
-    unique: dict[tuple[str, str, str, bool], Notification] = {}
+        return []
+    unique: dict[tuple[str, str, str], Notification] = {}
     for item in sorted(notifications, key=_priority, reverse=True):  # the most urgent of several stands for all
-        unique[item.system, item.record_type, item.external_id, item.deleted] = item
+        type_ = f"{item.record_type}.{'removed' if item.deleted else 'notified'}"
+        unique[item.system, type_, f"{item.record_type}/{item.external_id}"] = item
     new = [
         {
-            "source": item.system,
+            "source": source,
             "id": str(uuid4()),
-            "type": f"{item.record_type}.{'removed' if item.deleted else 'notified'}",
-            "subject": f"{item.record_type}/{item.external_id}",
+            "type": type_,
+            "subject": subject,
             "priority": _priority(item),
             "correlationid": item.correlationid,
         }
-        for _, item in sorted(unique.items(), key=lambda pair: pair[0])
+        for (source, type_, subject), item in sorted(unique.items(), key=lambda pair: pair[0])
     ]
-    run(
+    for priority in sorted({_priority(item) for item in unique.values()}):
+        run(
+            connection,
+            f"""UPDATE event SET priority = %(priority)s
+                WHERE priority > %(priority)s AND seq = ANY(ARRAY(
+                  SELECT same.seq FROM jsonb_to_recordset(%(new)s) AS new(source text, type text, subject text),
+                    LATERAL ({_STANDING}) AS same))""",  # noqa: S608 - ours
+            {"priority": priority, "new": bulk([item for item in new if item["priority"] == priority])},
+        )
+    noted = rows(
         connection,
-        """UPDATE event SET priority = least(event.priority, new.priority)
-           FROM jsonb_to_recordset(%s) AS new(source text, type text, subject text, priority smallint)
-           WHERE event.state = 'notified' AND event.lease IS NULL AND event.priority > new.priority
-             AND (event.source, event.subject, event.type) = (new.source, new.subject, new.type)""",
+        f"""INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, correlationid, priority, state)
+            SELECT source, id, type, subject, 'lane', 'notification', now(), correlationid, priority, 'notified'
+            FROM jsonb_to_recordset(%s)
+              AS new(source text, id text, type text, subject text, correlationid text, priority smallint)
+            WHERE NOT EXISTS ({_STANDING})
+            RETURNING source, type, subject""",  # noqa: S608 - ours
         [bulk(new)],
     )
-    return run(
+    return [unique[row["source"], row["type"], row["subject"]] for row in noted]
+
+
+def take(connection: Connection, seqs: Collection[int]) -> list[Row]:
+    """Those of these events that are pending, locked: who takes them too waits, and then finds them done.
+
+    Locks are taken in journal order, before any other, so that two who take the same cannot wait crosswise.
+    """
+    found = rows(
         connection,
-        """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, correlationid, priority, state)
-           SELECT source, id, type, subject, 'lane', 'notification', now(), correlationid, priority, 'notified'
-           FROM jsonb_to_recordset(%s)
-             AS new(source text, id text, type text, subject text, correlationid text, priority smallint)
-           WHERE NOT EXISTS (
-             SELECT 1 FROM event WHERE event.state = 'notified' AND event.lease IS NULL
-               AND (event.source, event.subject, event.type) = (new.source, new.subject, new.type))""",
-        [bulk(new)],
+        f"SELECT {_READ} FROM event WHERE seq = ANY(%s) ORDER BY seq FOR UPDATE",  # noqa: S608 - names are ours
+        [list(seqs)],
     )
+    return [row for row in found if row["state"] == "pending"]
 
 
-def accept(
-    connection: Connection, entries: Sequence[Entry], notifications: Sequence[Notification]
-) -> tuple[Accepted, list[Event]]:
-    """Journal both; the answer to the producer and the events to publish."""
-    new = record(connection, entries)
-    noted = notify(connection, notifications)
-    known = len(entries) + len(notifications) - len(new) - noted
-    return Accepted(len(new) + noted, known), new
+def take_more(connection: Connection, taken: Sequence[Row], limit: int) -> list[Row]:
+    """Other pending events of the same records, from messages still on their way: merged together they cost one write.
 
-
-def find_pending(connection: Connection, events: Sequence[Event]) -> list[Row]:
-    """Pending events of a message, in the order they happened in; not locked: the entity's row is the lock."""
-    return rows(
-        connection,
-        """SELECT event.* FROM event
-           JOIN jsonb_to_recordset(%s) AS asked(source text, id text) USING (source, id)
-           WHERE state = 'pending' ORDER BY occurred_at, seq""",
-        [bulk([{"source": event.source, "id": event.id} for event in events])],
-    )
-
-
-def pending_of(connection: Connection, entity_ids: Collection[UUID], seqs: Collection[int]) -> list[Row]:
-    """Every pending event of these entities, and of this message, in the order they happened in, locked."""
-    return rows(
-        connection,
-        """SELECT * FROM event WHERE state = 'pending' AND (entity_id = ANY(%s) OR seq = ANY(%s))
-           ORDER BY occurred_at, seq FOR UPDATE""",
-        [list(entity_ids), list(seqs)],
-    )
-
-
-def assign(connection: Connection, entities: dict[int, UUID]) -> None:
-    """Note which entity each event speaks of."""
-    run(
-        connection,
-        """UPDATE event SET entity_id = new.entity_id
-           FROM jsonb_to_recordset(%s) AS new(seq bigint, entity_id uuid) WHERE event.seq = new.seq""",
-        [bulk([{"seq": seq, "entity_id": entity} for seq, entity in entities.items()])],
-    )
+    At most `limit`; what someone else has taken is left to him.
+    """
+    subjects: dict[str, set[str]] = {}
+    for row in taken:
+        subjects.setdefault(row["source"], set()).add(row["subject"])
+    more: list[Row] = []
+    for source, some in subjects.items():
+        more += rows(
+            connection,
+            f"""SELECT event.* FROM unnest(%s::text[]) AS asked (name), LATERAL (
+                  SELECT {_READ} FROM event
+                  WHERE source = %s AND subject = asked.name AND state = 'pending' AND seq <> ALL(%s)
+                  FOR UPDATE SKIP LOCKED) AS event
+                LIMIT %s""",  # noqa: S608 - names are ours
+            [list(some), source, [row["seq"] for row in taken], limit - len(more)],
+        )
+    return more
 
 
 def finish(connection: Connection, endings: Sequence[Ending]) -> None:
-    """Give each event its outcome."""
+    """Give each event its outcome, and note which entity it spoke of."""
+    if not endings:
+        return
     run(
         connection,
         """UPDATE event SET state = CASE WHEN new.outcome = 'DEAD' THEN 'dead' ELSE 'done' END, outcome = new.outcome,
@@ -193,12 +229,21 @@ def finish(connection: Connection, endings: Sequence[Ending]) -> None:
                   waits_for = NULL, deadline = NULL, lease = NULL, attempts = event.attempts + 1
            FROM jsonb_to_recordset(%s) AS new(seq bigint, outcome text, entity_id uuid, error text)
            WHERE event.seq = new.seq""",
-        [bulk([asdict(ending) for ending in endings])],
+        [
+            bulk(
+                [
+                    {"seq": end.seq, "outcome": end.outcome, "entity_id": end.entity_id, "error": end.error}
+                    for end in endings
+                ]
+            )
+        ],
     )
 
 
 def wait(connection: Connection, waiting: dict[int, str], *, seconds: int) -> None:
     """Put events to wait for an entity that is not known yet, by the key it will be known by."""
+    if not waiting:
+        return
     run(
         connection,
         """UPDATE event SET state = 'waiting', outcome = 'WAITING', waits_for = new.key,
@@ -210,25 +255,30 @@ def wait(connection: Connection, waiting: dict[int, str], *, seconds: int) -> No
 
 def wake(connection: Connection, keys: Collection[str]) -> list[Event]:
     """Make events pending again whose awaited entity has appeared."""
+    if not keys:
+        return []
     return events(
         rows(
             connection,
-            """UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
-               WHERE state = 'waiting' AND waits_for = ANY(%s) RETURNING *""",
+            f"""UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
+                WHERE state = 'waiting' AND waits_for = ANY(%s) RETURNING {_ENVELOPE}""",  # noqa: S608 - names are ours
             [list(keys)],
         )
     )
 
 
-def wake_known(connection: Connection) -> list[Event]:
+def wake_known(connection: Connection, limit: int = 1000) -> list[Event]:
     """Make events pending again that wait for what is known: the sweep's net under `wake`."""
     return events(
         rows(
             connection,
-            """UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
-               WHERE state = 'waiting'
-                 AND EXISTS (SELECT 1 FROM identity WHERE identity.kind = 'order' AND identity.key = event.waits_for)
-               RETURNING *""",
+            f"""UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
+                WHERE seq = ANY(ARRAY(
+                  SELECT seq FROM event AS waiting WHERE state = 'waiting' AND EXISTS (
+                    SELECT 1 FROM identity WHERE identity.kind = 'order' AND identity.key = waiting.waits_for)
+                  LIMIT %s FOR UPDATE OF waiting SKIP LOCKED))
+                RETURNING {_ENVELOPE}""",  # noqa: S608 - names are ours
+            [limit],
         )
     )
 
@@ -238,19 +288,27 @@ def overdue(connection: Connection) -> list[Row]:
     return rows(
         connection,
         """SELECT * FROM event WHERE state = 'waiting' AND deadline < now()
-           ORDER BY seq LIMIT 500 FOR UPDATE SKIP LOCKED""",
+           ORDER BY deadline LIMIT 500 FOR UPDATE SKIP LOCKED""",
     )
 
 
 def unpublished(connection: Connection, *, older_s: float, limit: int = 5000) -> list[Event]:
-    """Pending events nobody has taken for `older_s`: their bell was lost. Each is named once per that time."""
+    """Pending events nobody has taken for `older_s`: their bell was lost. Each is named once per that time.
+
+    Payments first, then the oldest. As an array, for the planner to look up as many rows as it holds, however many the
+    journal has.
+    """
+    lost = "SELECT seq FROM event WHERE state = 'pending' AND due_at < now() - make_interval(secs => %(older)s)"
     return events(
         rows(
             connection,
-            """UPDATE event SET due_at = now() + make_interval(secs => %(older)s) WHERE seq IN (
-                 SELECT seq FROM event WHERE state = 'pending' AND due_at < now() - make_interval(secs => %(older)s)
-                 ORDER BY priority, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-               RETURNING *""",
+            f"""WITH payments AS ({lost} AND priority <= {URGENT} ORDER BY due_at LIMIT %(limit)s
+                       FOR UPDATE SKIP LOCKED),
+                     others AS ({lost} AND priority > {URGENT} ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+                UPDATE event SET due_at = now() + make_interval(secs => %(older)s)
+                WHERE seq = ANY(ARRAY(
+                  SELECT seq FROM payments UNION ALL SELECT seq FROM others LIMIT %(limit)s))
+                RETURNING {_ENVELOPE}""",  # noqa: S608 - names are ours
             {"older": older_s, "limit": limit},
         )
     )
@@ -259,34 +317,29 @@ def unpublished(connection: Connection, *, older_s: float, limit: int = 5000) ->
 def claim_notified(
     connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool
 ) -> list[Row]:
-    """Lease waiting notifications of one system, the urgent and the old first."""
-    return rows(
+    """Lease waiting notifications of one system, the urgent and the old first; each lane its own."""
+    found = rows(
         connection,
-        """UPDATE event SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
+        f"""UPDATE event SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
            WHERE seq IN (
              SELECT seq FROM event WHERE state = 'notified' AND source = %(system)s AND due_at <= now()
-               AND priority <= %(priority)s AND (lease IS NULL OR lease_until < now())
+               AND {URGENT_ONLY if urgent else NOT_URGENT} AND (lease IS NULL OR lease_until < now())
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-           RETURNING *, now() AS claimed_at""",
-        {
-            "lease": lease,
-            "seconds": seconds,
-            "system": system,
-            "limit": limit,
-            "priority": URGENT if urgent else 32767,
-        },
+           RETURNING *, now() AS claimed_at""",  # noqa: S608 - ours
+        {"lease": lease, "seconds": seconds, "system": system, "limit": limit},
     )
+    return sorted(found, key=lambda row: (row["priority"], row["seq"]))
 
 
-def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, tuple[Outcome, UUID | None]]) -> None:
-    """End leased notifications: APPLIED when they led to an event, DUPLICATE when the journal had that state."""
+def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, Outcome]) -> None:
+    """End leased notifications: APPLIED when they led to an event, DUPLICATE or ECHO when they told nothing new."""
     run(
         connection,
         """UPDATE event SET state = 'done', outcome = new.outcome, finished_at = now(), lease = NULL,
                   attempts = event.attempts + 1
            FROM jsonb_to_recordset(%s) AS new(seq bigint, outcome text)
            WHERE event.seq = new.seq AND event.lease = %s""",
-        [bulk([{"seq": seq, "outcome": outcome[0]} for seq, outcome in outcomes.items()]), lease],
+        [bulk([{"seq": seq, "outcome": outcome} for seq, outcome in outcomes.items()]), lease],
     )
 
 
@@ -371,16 +424,12 @@ def events(found: Sequence[Row]) -> list[Event]:
     return [event_of(row) for row in sorted(found, key=lambda row: row["seq"])]
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    """How many events stand in each state, for `bus status`."""
-    return {row["state"]: row["n"] for row in rows(connection, "SELECT state, count(*) AS n FROM event GROUP BY state")}
-
-
 def busy(connection: Connection) -> bool:
     """Is anything on its way: pending or notified events, or due deliveries."""
     found = one(
         connection,
-        """SELECT EXISTS (SELECT 1 FROM event WHERE state IN ('pending', 'notified'))
+        """SELECT EXISTS (SELECT 1 FROM event WHERE state = 'pending')
+             OR EXISTS (SELECT 1 FROM event WHERE state = 'notified')
              OR EXISTS (SELECT 1 FROM delivery WHERE state = 'due') AS busy""",
     )
     return bool(found and found["busy"])

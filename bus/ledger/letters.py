@@ -32,6 +32,8 @@ def write(connection: Connection, letters: Sequence[Letter]) -> None:
         "(entity_id, system) WHERE event_seq IS NULL AND state <> 'discarded'",
     ):
         chosen = [letter for letter in letters if (letter.event_seq is not None) == target.startswith("(event")]
+        if not chosen:
+            continue
         run(
             connection,
             f"""INSERT INTO dead_letter AS old
@@ -49,6 +51,8 @@ def write(connection: Connection, letters: Sequence[Letter]) -> None:
 
 def resolve_events(connection: Connection, seqs: Sequence[int]) -> None:
     """Events that went through after all end their letters."""
+    if not seqs:
+        return
     run(
         connection,
         """UPDATE dead_letter SET state = 'resolved', ended_at = now()
@@ -57,13 +61,13 @@ def resolve_events(connection: Connection, seqs: Sequence[int]) -> None:
     )
 
 
-def resolve_delivery(connection: Connection, entity_id: UUID, system: str) -> None:
-    """A delivery that went through after all ends its letter."""
+def resolve_deliveries(connection: Connection, entity_ids: Sequence[UUID], system: str) -> None:
+    """Deliveries that went through after all end their letters."""
     run(
         connection,
         """UPDATE dead_letter SET state = 'resolved', ended_at = now()
-           WHERE entity_id = %s AND system = %s AND event_seq IS NULL AND state IN ('open', 'retried')""",
-        [entity_id, system],
+           WHERE entity_id = ANY(%s) AND system = %s AND event_seq IS NULL AND state IN ('open', 'retried')""",
+        [list(entity_ids), system],
     )
 
 

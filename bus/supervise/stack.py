@@ -24,7 +24,8 @@ from bus import config as configuration
 from bus import embedded
 from bus.config import Config, Settings
 from bus.errors import BusError, ConfigError
-from bus.ledger.database import Ledger, migrate
+from bus.ledger.database import Ledger
+from bus.ledger.schema import migrate
 from bus.ports import Mappings
 from bus.reconcile import Reconcile
 from bus.supervise import invented

@@ -102,6 +102,13 @@ def test_two_orders_in_one_batch_with_the_deal_that_names_both_stay_two(middle: 
     assert middle.entity("shop/order/1").id != middle.entity("shop/order/2").id
 
 
+def test_a_deal_of_an_order_whose_number_was_corrected_goes_on(middle: Middle) -> None:
+    middle.take(order(1, number="1001"), deal(7, number="1001"))
+    middle.take(order(1, LATER, number="1002"))
+    middle.take(deal(7, LATER, number="1001", comment="x"))
+    assert middle.outcome("deal/7")[-1] == "APPLIED"
+
+
 def test_a_copied_deal_belongs_to_the_same_order_and_the_first_stays_the_one_that_is_written(middle: Middle) -> None:
     middle.take(order(1), deal(7, records=[to_order(1)]))
     middle.take(deal(8, LATER, records=[to_order(1)]))

@@ -9,7 +9,7 @@ import pytest
 
 from bus.envelope import Event
 from bus.errors import BadInput, Transient
-from bus.ledger import history
+from bus.ledger import history, journal
 from bus.ledger.database import Ledger
 from bus.merge import Outcome, Rules
 from bus.model import Kind
@@ -175,6 +175,59 @@ def test_a_ledger_that_is_away_is_transient_and_nothing_is_half_done(middle: Mid
             pipeline.process([order(1)])
     finally:
         away.close()
+
+
+# --- together ---
+
+
+def test_what_waits_in_other_messages_for_the_same_record_is_merged_with_the_first(middle: Middle) -> None:
+    waiting = [
+        order(1, comment="a"),
+        order(1, LATER, comment="b"),
+        order(1, LATEST, comment="c"),
+        order(2, comment="d"),
+    ]
+    for event in waiting:
+        middle.wiring.publisher.publish(event)
+    assert middle.wiring.pipeline.process(waiting[1:2]) == {Outcome.APPLIED: 3}
+    assert middle.fields("shop/order/1")["comment"] == "c"
+    known = middle.entity("shop/order/1")
+    assert known.revision == 1, "ten edits are one write"
+    assert middle.one("SELECT wanted FROM delivery")["wanted"] == 1
+    for event in waiting[:3]:
+        assert middle.wiring.pipeline.process([event]) == {}, "its message comes later, and finds it done"
+    assert middle.wiring.pipeline.process(waiting[3:]) == {Outcome.APPLIED: 1}
+
+
+def test_what_someone_else_has_in_hand_is_left_to_him(middle: Middle) -> None:
+    for event in (order(1, comment="a"), order(1, LATER, comment="b")):
+        middle.wiring.publisher.publish(event)
+    with middle.ledger.transaction() as other:
+        other.execute("SELECT 1 FROM event WHERE occurred_at = %s FOR UPDATE", [LATER])
+        assert middle.wiring.pipeline.process([order(1, comment="a")]) == {Outcome.APPLIED: 1}
+    assert middle.fields("shop/order/1")["comment"] == "a"
+    assert middle.wiring.pipeline.process([order(1, LATER, comment="b")]) == {Outcome.APPLIED: 1}
+    assert middle.fields("shop/order/1")["comment"] == "b"
+
+
+def test_no_more_is_taken_along_than_is_allowed(middle: Middle) -> None:
+    events = [order(1, f"2026-10-05T10:00:{second:02}Z", comment=f"{second}") for second in range(9)]
+    middle.wiring.publisher.publish(events)
+    with middle.ledger.transaction() as connection:
+        taken = journal.take(connection, [middle.one("SELECT min(seq) AS seq FROM event")["seq"]])
+        assert len(journal.take_more(connection, taken, 5)) == 5
+
+
+def test_what_cannot_be_merged_for_its_entitys_sake_is_set_aside_and_its_neighbours_go_on(middle: Middle) -> None:
+    """The ledger itself holds something that this release cannot reckon with."""
+    middle.take(order(1, total=rub(1)), order(2, total=rub(2)))
+    unknown = """UPDATE entity SET fields = fields || '{"total": {"amount": "x", "currency": "RUB"}}' WHERE id = %s"""
+    middle.rows(unknown, middle.entity("shop/order/1").id)
+    later = [order(1, LATER, comment="a"), order(1, LATEST, comment="b"), order(2, LATER, comment="c")]
+    middle.wiring.publisher.publish(later)
+    assert middle.heard() == {Outcome.DEAD: 2, Outcome.APPLIED: 1}
+    assert middle.fields("shop/order/2")["comment"] == "c"
+    assert len(middle.letters()) == 2
 
 
 # --- waiting ---

@@ -102,3 +102,38 @@ def test_a_ledger_that_is_away_is_told_to_the_worker(middle: Middle) -> None:
     with pytest.raises(Transient):
         Reception(away, pipeline).take("orders", message(order(1)))
     away.close()
+
+
+def test_a_copy_of_a_known_event_with_other_data_changes_nothing(middle: Middle) -> None:
+    event = order(1, comment="said")
+    middle.wiring.publisher.publish(event)
+    middle.bells.published.clear()
+    forged = message(event, data={"comment": "forged"}, time="2030-01-01T00:00:00Z", subject="order/2")
+    assert middle.reception.take("orders", forged) == {Outcome.APPLIED: 1}, "the bell rings for what the journal has"
+    assert middle.reception.take("orders", forged) == {}
+    assert middle.fields("shop/order/1")["comment"] == "said"
+    assert [row["subject"] for row in middle.rows("SELECT subject FROM event")] == ["order/1"]
+
+
+def test_a_known_name_stands_for_its_event_even_in_a_message_that_cannot_be_read(middle: Middle) -> None:
+    event = order(1, comment="said")
+    middle.wiring.publisher.publish(event)
+    assert middle.reception.take("orders", {"source": "shop", "id": event.id}) == {Outcome.APPLIED: 1}
+    assert middle.letters() == []
+
+
+def test_who_speaks_in_the_name_of_the_bus_is_not_heard_and_not_lost(middle: Middle) -> None:
+    forged = message(said("bus", "order", "order/1", "2026-10-05T10:00:00Z", None, {"comment": "x"}))
+    assert middle.reception.take("orders", forged) == {Outcome.DEAD: 1}
+    assert [letter["class"] for letter in middle.letters()] == ["Unreadable"]
+
+
+def test_ours_and_a_strangers_in_one_message(middle: Middle) -> None:
+    ours, strange = order(1, comment="x"), order(2, comment="y")
+    middle.wiring.publisher.publish(ours)
+    assert middle.reception.take("orders", [message(strange), message(ours), None]) == {
+        Outcome.APPLIED: 2,
+        Outcome.DEAD: 1,
+    }
+    assert middle.reception.take("orders", [message(strange), message(ours), None]) == {Outcome.DEAD: 1}
+    assert len(middle.letters()) == 1

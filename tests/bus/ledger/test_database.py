@@ -5,8 +5,10 @@ from threading import Thread
 import psycopg
 import pytest
 
+from bus import embedded
 from bus.errors import Transient
-from bus.ledger.database import Ledger, bulk, migrate, one
+from bus.ledger.database import Ledger, bulk, one
+from bus.ledger.schema import migrate
 
 
 def test_an_exception_rolls_back(database_url: str) -> None:
@@ -47,3 +49,24 @@ def test_migrating_what_is_migrated_does_nothing_even_twice_at_once(database_url
         thread.join(30)
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_a_restart_of_the_server_between_two_transactions_is_not_noticed() -> None:
+    with embedded.postgres(fsync=False) as server:
+        ledger = Ledger(server.url)
+        for _ in range(3):
+            with ledger.transaction() as connection:
+                assert one(connection, "SELECT 1 AS one") == {"one": 1}
+            server.restart()
+        ledger.close()
+
+
+def test_a_connection_that_the_server_ended_is_not_used_again(database_url: str) -> None:
+    ledger = Ledger(database_url, size=1)
+    with ledger.transaction() as connection:
+        pid = connection.info.backend_pid
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with ledger.transaction() as connection:
+        assert connection.info.backend_pid != pid
+    ledger.close()

@@ -27,7 +27,7 @@ def entity(connection: Connection) -> UUID:
 
 def made(connection: Connection) -> UUID:
     entity = uuid4()
-    entities.create(connection, {entity: "order"})
+    entities.save(connection, [entities.begun(entity, "order")])
     return entity
 
 
@@ -47,8 +47,17 @@ def row(connection: Connection, entity: UUID) -> Row:
     return found
 
 
-def done(connection: Connection, claimed: Row, *, wrote: bool = True) -> str | None:
-    return deliveries.done(connection, claimed, wrote=wrote, window_s=600)
+def done(connection: Connection, claimed: Row, *, wrote: bool = True, left_over: bool = False) -> str | None:
+    end = deliveries.Done(
+        claimed["entity_id"], claimed["system"], claimed["lease"], claimed["wanted"], wrote, left_over
+    )
+    ended = deliveries.done(connection, [end], window_s=600)
+    return ended[0]["state"] if ended else None
+
+
+def postpone(connection: Connection, claimed: Row, until: datetime, *, counts: bool, error: str) -> None:
+    later = deliveries.Later(claimed["entity_id"], claimed["system"], claimed["lease"], until, counts, error)
+    deliveries.postpone(connection, [later])
 
 
 def test_what_is_marked_is_claimed_once_and_done(connection: Connection, entity: UUID) -> None:
@@ -84,7 +93,7 @@ def test_a_lapsed_lease_goes_to_someone_else_and_the_first_may_not_finish_it(
     assert second["lease"] != first["lease"]
     assert done(connection, first) is None
     assert deliveries.stop(connection, first, "dead", "late") is False
-    deliveries.postpone(connection, first, datetime.now(UTC) + timedelta(days=1), counts=True, error="late")
+    postpone(connection, first, datetime.now(UTC) + timedelta(days=1), counts=True, error="late")
     assert row(connection, entity)["lease"] == second["lease"]
     assert row(connection, entity)["attempts"] == 0
     assert done(connection, second) == "idle"
@@ -95,10 +104,10 @@ def test_a_postponed_delivery_comes_back_at_its_time_and_counts_only_what_counts
 ) -> None:
     mark(connection, entity)
     (claimed,) = claim(connection)
-    deliveries.postpone(connection, claimed, datetime.now(UTC) - timedelta(seconds=1), counts=True, error="500")
+    postpone(connection, claimed, datetime.now(UTC) - timedelta(seconds=1), counts=True, error="500")
     (again,) = claim(connection)
     assert again["attempts"] == 1
-    deliveries.postpone(connection, again, datetime.now(UTC) + timedelta(hours=1), counts=False, error="limit")
+    postpone(connection, again, datetime.now(UTC) + timedelta(hours=1), counts=False, error="limit")
     assert row(connection, entity)["attempts"] == 1
     assert claim(connection) == []
 
@@ -106,7 +115,7 @@ def test_a_postponed_delivery_comes_back_at_its_time_and_counts_only_what_counts
 def test_backing_off_keeps_its_time_unless_something_more_urgent_comes(connection: Connection, entity: UUID) -> None:
     mark(connection, entity)
     (claimed,) = claim(connection)
-    deliveries.postpone(connection, claimed, datetime.now(UTC) + timedelta(hours=1), counts=True, error="500")
+    postpone(connection, claimed, datetime.now(UTC) + timedelta(hours=1), counts=True, error="500")
     mark(connection, entity)
     assert claim(connection) == []
     mark(connection, entity, URGENT)
@@ -114,13 +123,42 @@ def test_backing_off_keeps_its_time_unless_something_more_urgent_comes(connectio
     assert row(connection, entity)["attempts"] == 1
 
 
-def test_the_payments_lane_takes_only_what_is_urgent_and_the_other_takes_all(connection: Connection) -> None:
+def test_each_lane_takes_its_own_the_urgent_and_the_ordinary(connection: Connection) -> None:
     some = {priority: made(connection) for priority in (BULK, NORMAL, URGENT)}
     for priority, entity in some.items():
         mark(connection, entity, priority)
-    assert [one["entity_id"] for one in claim(connection, urgent=True)] == [some[URGENT]]
     assert [one["entity_id"] for one in claim(connection, limit=1)] == [some[NORMAL]]
     assert [one["entity_id"] for one in claim(connection)] == [some[BULK]]
+    assert [one["entity_id"] for one in claim(connection, urgent=True)] == [some[URGENT]]
+
+
+def test_what_no_payments_worker_takes_is_taken_by_the_ordinary_lane(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity, URGENT)
+    assert claim(connection) == []
+    connection.execute("UPDATE delivery SET due_at = now() - make_interval(secs => %s)", [deliveries.LEFT_ALONE_S + 1])
+    assert len(claim(connection)) == 1
+
+
+def test_what_a_payments_write_left_to_say_is_due_first_in_the_ordinary_lane(connection: Connection) -> None:
+    paid, other = made(connection), made(connection)
+    mark(connection, other)
+    mark(connection, paid, URGENT)
+    (claimed,) = claim(connection, urgent=True)
+    assert done(connection, claimed, left_over=True) == "due"
+    assert claim(connection, urgent=True) == []
+    assert [one["entity_id"] for one in claim(connection)] == [paid, other]
+
+
+def test_the_next_moment_of_a_lane_is_that_of_its_own_waiting_work(connection: Connection, entity: UUID) -> None:
+    assert deliveries.next_due(connection, "crm", urgent=False) is None
+    mark(connection, entity)
+    (claimed,) = claim(connection)
+    postpone(connection, claimed, datetime.now(UTC) + timedelta(seconds=30), counts=False, error="limit")
+    soon = deliveries.next_due(connection, "crm", urgent=False)
+    assert soon is not None
+    assert 25 < soon < 35
+    assert deliveries.next_due(connection, "crm", urgent=True) is None
+    assert deliveries.next_due(connection, "shop", urgent=False) is None
 
 
 def test_a_parked_delivery_stays_parked_and_a_dead_one_lives_again_with_the_next_change(connection: Connection) -> None:

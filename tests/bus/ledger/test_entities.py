@@ -1,6 +1,8 @@
 """Entities in the ledger: known by keys, locked in order, saved and united."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
 from threading import Thread
 from uuid import UUID, uuid4
 
@@ -11,6 +13,7 @@ from bus.ledger.database import Connection
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import LostRace
 from bus.ledger.letters import Letter
+from bus.merge import Said
 from tests.bus.ledger.middle import Middle, built, deal, eventually, order, payment, rub, to_order
 
 
@@ -22,7 +25,7 @@ def middle(database_url: str) -> Iterator[Middle]:
 
 def made(connection: Connection) -> UUID:
     entity = uuid4()
-    entities.create(connection, {entity: "order"})
+    entities.save(connection, [entities.begun(entity, "order")])
     return entity
 
 
@@ -58,8 +61,8 @@ def test_the_answer_of_a_lane_waits_for_who_holds_the_entity(middle: Middle) -> 
 
     def answer() -> None:
         with middle.ledger.transaction() as connection:
-            assert entities.hold(connection, known.id) == known.id
-            entities.set_base(connection, record.id, {"comment": "x"}, 9, "7")
+            assert entities.hold(connection, [known.id]) == {known.id: known.id}
+            entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "x"}, 9)])
 
     lane = Thread(target=answer)
     with middle.ledger.transaction() as connection:
@@ -79,7 +82,7 @@ def test_holding_an_entity_that_was_united_holds_the_one_that_is_kept(connection
     one, two, three = made(connection), made(connection), made(connection)
     entities.move(connection, one, two)
     entities.move(connection, two, three)
-    assert entities.hold(connection, one) == three
+    assert entities.hold(connection, [one, two, three]) == dict.fromkeys((one, two, three), three)
 
 
 def test_the_payment_that_an_order_expects_is_given_to_one_of_two_who_ask_at_once(middle: Middle) -> None:
@@ -109,7 +112,7 @@ def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answe
     assert record is not None
     assert record.id is not None
     with middle.ledger.transaction() as connection:
-        entities.set_base(connection, record.id, {"comment": "older"}, 19, "7")
+        entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "older"}, 19)])
     assert middle.one("SELECT base, version, ours FROM record") == {
         "base": {"comment": "newer"},
         "version": 20,
@@ -121,8 +124,8 @@ def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_fir
     middle.take(order(1, comment="x"))
     entity = middle.entity("shop/order/1").id
     with middle.ledger.transaction() as connection:
-        assert entities.begin_creating(connection, entity, "crm", "deal") is True
-        assert entities.begin_creating(connection, entity, "crm", "deal") is False
+        assert entities.begin_creating(connection, [entity], "crm", "deal") == {entity}
+        assert entities.begin_creating(connection, [entity], "crm", "deal") == set()
     middle.take(deal(7, records=[to_order(1)]))
     with middle.ledger.transaction() as connection:
         entities.linked_row(connection, entity, "crm", "deal", "7")
@@ -133,8 +136,8 @@ def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_fir
 
 def test_a_record_deleted_there_is_not_created_again_but_another_system_may_have_one(connection: Connection) -> None:
     entity = made(connection)
-    assert entities.begin_creating(connection, entity, "crm", "deal")
-    assert entities.begin_creating(connection, entity, "shop", "order")
+    assert entities.begin_creating(connection, [entity], "crm", "deal")
+    assert entities.begin_creating(connection, [entity], "shop", "order")
 
 
 def test_uniting_moves_letters_and_ends_the_lost_ones_deliveries(middle: Middle) -> None:
@@ -157,3 +160,24 @@ def test_an_events_letter_moves_also_where_the_kept_one_has_a_deliverys_letter_o
         letters.write(connection, [Letter("crm", "Permanent", "held", "no", event_seq=seq, entity_id=lost)])
         entities.move(connection, lost, kept)
     assert {letter["entity_id"] for letter in middle.letters()} == {kept}
+
+
+OLD_SAID = """{"comment": {"at": "2026-10-05T10:00:00+00:00", "source": "shop", "event": "e1"},
+    "number": {"at": "2026-10-05T10:00:00+00:00", "source": "shop", "event": "e1"},
+    "status": {"at": "2026-10-05T11:00:00+00:00", "source": "crm", "event": "e2"}}"""
+
+
+def test_who_said_what_survives_the_change_of_its_form(connection: Connection) -> None:
+    """Migration 0002, over an entity as 0001 kept it."""
+    said, silent = uuid4(), uuid4()
+    connection.execute("CREATE SCHEMA before; SET LOCAL search_path = before")
+    versions = resources.files("bus.ledger") / "migrations" / "versions"
+    connection.execute((versions / "0001_ledger.sql").read_text())
+    connection.execute("INSERT INTO entity (id, kind, said) VALUES (%s, 'order', %s)", [said, OLD_SAID])
+    connection.execute("INSERT INTO entity (id, kind) VALUES (%s, 'order')", [silent])
+    connection.execute((versions / "0002_hot_path.sql").read_text())
+    known = entities.load(connection, [said, silent])
+    first = Said(datetime(2026, 10, 5, 10, tzinfo=UTC), "shop", "e1")
+    second = Said(datetime(2026, 10, 5, 11, tzinfo=UTC), "crm", "e2")
+    assert known[said].view.said == {"comment": first, "number": first, "status": second}
+    assert known[silent].view.said == {}

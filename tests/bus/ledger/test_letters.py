@@ -12,7 +12,7 @@ from bus.ledger.letters import Letter
 @pytest.fixture
 def entity(connection: Connection) -> UUID:
     made = uuid4()
-    entities.create(connection, {made: "order"})
+    entities.save(connection, [entities.begun(made, "order")])
     return made
 
 
@@ -33,9 +33,9 @@ def test_the_same_trouble_again_is_the_same_letter(connection: Connection, entit
 
 def test_what_went_through_resolves_its_letter_and_failing_again_opens_it(connection: Connection, entity: UUID) -> None:
     letters.write(connection, [letter(entity)])
-    letters.resolve_delivery(connection, entity, "shop")
+    letters.resolve_deliveries(connection, [entity], "shop")
     assert states(connection) == ["open"]
-    letters.resolve_delivery(connection, entity, "crm")
+    letters.resolve_deliveries(connection, [entity], "crm")
     assert states(connection) == ["resolved"]
     letters.write(connection, [letter(entity)])
     assert states(connection) == ["open"]
@@ -65,7 +65,7 @@ def test_what_could_not_be_read_has_nothing_to_retry(connection: Connection, ent
 def test_letters_are_grouped_by_cause(connection: Connection) -> None:
     for cause in ("a", "b", "b"):
         made = uuid4()
-        entities.create(connection, {made: "order"})
+        entities.save(connection, [entities.begun(made, "order")])
         letters.write(connection, [letter(made, cause)])
     assert [(row["cause"], row["letters"]) for row in letters.groups(connection)] == [("b", 2), ("a", 1)]
     assert letters.open_count(connection) == 3

@@ -1,0 +1,137 @@
+"""Plans: what is asked of the ledger all day long is answered by an index, however long the journal is."""
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from bus.ledger import deliveries, entities, journal
+from bus.ledger.database import Connection, Ledger
+from bus.merge import Outcome
+from bus.ports import Entry, Notification
+from tests.bench.filled import Plans, fill, watch
+from tests.bus.ledger.middle import Middle, built, deal, order, payment, rub, to_order
+
+ORDERS = 20_000
+LATER = "2026-12-05T11:00:00Z"
+_WAITING = """
+    UPDATE event SET state = 'pending', finished_at = NULL, due_at = now() - interval '1 hour' WHERE seq % 5 = 0;
+    UPDATE event SET state = 'pending', priority = 0, due_at = now() - interval '1 hour' WHERE seq % 100 = 0;
+    UPDATE event SET state = 'waiting', waits_for = 'shop/order/x' || seq, deadline = now() WHERE seq % 5 = 1;
+    UPDATE event SET state = 'notified', kind = 'notification' WHERE seq % 5 = 2;
+    UPDATE delivery SET state = 'due';
+    INSERT INTO conflict (entity_id, field, options, policy, deadline, state)
+      SELECT id, 'comment', '{}', 'Newest', now(), CASE WHEN random() < 0.1 THEN 'open' ELSE 'decided' END FROM entity;
+    INSERT INTO dead_letter (event_seq, entity_id, system, class, cause, reason, state)
+      SELECT seq, entity_id, 'shop', 'Permanent', 'why', 'no', CASE seq % 10 WHEN 3 THEN 'open' ELSE 'resolved' END
+      FROM event WHERE state = 'done';
+    ANALYZE"""
+
+
+@pytest.fixture(scope="module")
+def filled(postgres_server, _admin: psycopg.Connection, _migrated: str) -> Iterator[str]:
+    """A ledger with a past, in which a fifth of the journal is pending, another waits, another is to be fetched."""
+    _admin.execute(f"CREATE DATABASE filled TEMPLATE {_migrated} STRATEGY FILE_COPY")
+    url = postgres_server.url.removesuffix("/postgres") + "/filled"
+    fill(url, 1, ORDERS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_WAITING)
+    yield url
+    _admin.execute("DROP DATABASE filled WITH (FORCE)")
+
+
+@pytest.fixture
+def middle(filled: str) -> Iterator[Middle]:
+    with built(filled) as made:
+        made.wiring.__dict__["ledger"] = Ledger(filled, size=1)
+        yield made
+
+
+@pytest.fixture
+def plans(middle: Middle) -> Plans:
+    return watch(middle.ledger)
+
+
+def test_a_scan_is_seen(middle: Middle, plans: Plans) -> None:
+    middle.rows("SELECT 1 FROM event WHERE actor = 'nobody'")
+    assert [scan.partition(":")[0] for scan in plans.scans] == ["event"]
+    assert plans.walks == set()
+    middle.rows("SELECT actor FROM event WHERE state <> 'done' ORDER BY source, subject")
+    assert [walk.partition(":")[0] for walk in plans.walks] == ["event_open"]
+
+
+def test_plans_that_are_made_while_the_ledger_is_young_will_do_when_it_is_old(database_url: str) -> None:
+    with built(database_url) as young:
+        young.wiring.__dict__["ledger"] = Ledger(database_url, size=1)
+        plans = watch(young.ledger)
+        for batch in range(8):  # from the sixth time on a session keeps the plan
+            told = [order(number, LATER, batch, comment=f"{batch}") for number in range(batch, batch + 5)]
+            young.take(*told, payment(batch, LATER, order=to_order(batch + 9), amount=rub(1)))
+            young.wiring.publisher.accept([], [Notification("crm", "deal", f"{batch}")])
+        plans.all.clear()
+        young.take(order(3, LATER, 9, comment="x"), payment(3, LATER, 9, order=to_order(12), status="paid"))
+        young.take(order(33, LATER, comment="x"))
+        young.wiring.publisher.accept([], [Notification("crm", "deal", "3")])
+        assert len(plans.all) > 30
+        assert plans.scans | plans.walks == set()
+
+
+def test_the_path_of_events_reads_no_table_whole(middle: Middle, plans: Plans) -> None:
+    middle.take(
+        *[order(number, LATER, 2, comment="x", number=f"{number}") for number in (3, 4, 5, ORDERS + 1)],
+        deal(3, LATER, 2, comment="y"),
+        deal(ORDERS + 2, LATER, records=[to_order(ORDERS + 1)], comment="z"),
+        payment(5, LATER, order=to_order(3), amount=rub(100), status="paid"),
+        payment(6, LATER, order=to_order(ORDERS + 9), amount=rub(100), status="paid"),
+    )
+    middle.take(order(ORDERS + 9, LATER, number="late"))
+    middle.reception.take("orders", [order(3, LATER, 2, comment="x", number="3").model_dump(mode="json")])
+    assert len(plans.all) > 30
+    assert plans.scans | plans.walks == set()
+
+
+def test_uniting_two_entities_reads_no_table_whole(middle: Middle, plans: Plans) -> None:
+    middle.take(deal(ORDERS + 20, LATER, comment="by phone"))
+    middle.take(order(ORDERS + 21, LATER, number="n21"))
+    middle.take(deal(ORDERS + 20, "2026-12-05T12:00:00Z", records=[to_order(ORDERS + 21)]))
+    assert middle.entity(f"crm/deal/{ORDERS + 20}").id == middle.entity(f"shop/order/{ORDERS + 21}").id
+    assert plans.scans == set()
+
+
+ASKED: dict[str, Callable[[Connection], object]] = {
+    "sweep": lambda connection: journal.unpublished(connection, older_s=15, limit=100),
+    "wake": lambda connection: journal.wake(connection, ["shop/order/x1", "shop/order/x6"]),
+    "wake known": lambda connection: journal.wake_known(connection, 100),
+    "deadlines": journal.overdue,
+    "record": lambda connection: journal.record(connection, [Entry(order(9, LATER, comment="r"))]),
+    "notify": lambda connection: journal.notify(connection, [Notification("crm", "deal", f"{at}") for at in range(9)]),
+    "moving": lambda connection: journal.moving(connection, "shop", [f"order/{at}" for at in range(50)]),
+    "settled": lambda connection: journal.settled(connection, [order(at, LATER) for at in range(50)]),
+    "claim notified": lambda connection: journal.claim_notified(
+        connection, "shop", uuid4(), seconds=60, limit=50, urgent=False
+    ),
+    "close notified": lambda connection: journal.close_notified(connection, uuid4(), {3: Outcome.APPLIED}),
+    "claim": lambda connection: deliveries.claim(connection, "crm", uuid4(), seconds=60, limit=50, urgent=False),
+    "page": lambda connection: entities.page(connection, uuid4()),
+    "bases": lambda connection: entities.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_what_is_asked_all_day_long_reads_no_table_whole(middle: Middle, plans: Plans, what: str) -> None:
+    with middle.ledger.transaction() as connection:
+        ASKED[what](connection)
+        connection.rollback()
+    assert plans.all
+    assert plans.scans == set()
+
+
+def test_the_sweep_names_payments_first_and_no_more_than_it_is_allowed(middle: Middle) -> None:
+    with middle.ledger.transaction() as connection:
+        found = connection.execute("SELECT id FROM event WHERE priority = 0 AND state = 'pending'").fetchall()
+        urgent = {row["id"] for row in found}
+        named = [event.id for event in journal.unpublished(connection, older_s=15, limit=len(urgent) + 10)]
+        connection.rollback()
+    assert len(named) == len(urgent) + 10
+    assert urgent < set(named)
