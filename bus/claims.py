@@ -7,7 +7,7 @@ import secrets
 
 from redis.exceptions import RedisError
 
-from bus.budget import Redis
+from bus.ports import Redis
 
 _TAKE = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
 _DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"

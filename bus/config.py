@@ -62,7 +62,13 @@ class Rate(Part):
     per_second: Annotated[float, Field(ge=0)] = 2.0
     burst: Annotated[int, Field(ge=1)] = 50
     payments_reserve: Annotated[int, Field(ge=0)] = 5
-    """Requests of the burst that only the payments lane may use."""
+    """Requests of the burst that only the payments lane may use: to read and write two batches of payments at once.
+
+    More come at the portal's own pace, before bulk. The reserve costs bulk so many requests once after a pause (2.5 s
+    of the cloud's pace), and nothing while it waits for the bucket.
+    """
+    operating_limit_s: Annotated[float, Field(gt=0)] = 480.0
+    """Seconds in ten minutes after which the system blocks a method."""
 
 
 class System(Part):
@@ -81,6 +87,11 @@ class System(Part):
     """Id of the user whose webhook the bus writes with; shown as "the bus" in histories."""
     rate: Rate = Rate(per_second=0)
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 30.0
+    late_s: Annotated[float, Field(ge=0)] = 60.0
+    """How long a request may go on there after we gave up waiting for its answer; Bitrix24 cloud ends it after 60 s.
+
+    What it was to create is looked for, and created again only after that time.
+    """
     settings: dict[str, str] = {}
     """Adapter's own: deal category, site id, person type, pay system for payments that come from elsewhere."""
     routes: dict[Kind, Route] = {}
@@ -114,7 +125,10 @@ class Limits(Part):
     loop_window_s: int = 600
     """More writes than this to one record in the window park it and raise an alert."""
     breaker_failures: int = 5
-    breaker_open_s: float = 30.0
+    breaker_open_s: Annotated[float, Field(gt=0)] = 5.0
+    """A system that failed so often is tried again after a second, then after twice as long each time, up to this."""
+    stop_probe_s: Annotated[float, Field(gt=0)] = 300.0
+    """How often a system that refuses us as a whole is tried."""
     keep_days: int = 90
     """Finished events and history are kept this long; dead letters and conflicts until someone ended them."""
 
@@ -152,7 +166,7 @@ class Config(Part):
 
 
 class Settings(BaseSettings):
-    """The environment: BUS_DATABASE_URL, _BROKER_URL, _REDIS_URL, _CONFIG, _LOG_LEVEL, _FLOWER_PASSWORD."""
+    """The environment: BUS_DATABASE_URL, _BROKER_URL, _REDIS_URL, _CONFIG, _LOG_LEVEL, _FLOWER_PASSWORD, _EGRESS."""
 
     model_config = SettingsConfigDict(env_prefix="BUS_", extra="ignore")
 
@@ -162,6 +176,8 @@ class Settings(BaseSettings):
     config: Path = Path("bus.yaml")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     flower_password: SecretStr | None = None
+    egress: str = "default"
+    """Name of the address this process goes out by: processes behind one address share the budget of a portal."""
 
     def database(self) -> str:
         """The ledger's URL. Raises ConfigError when it is not set."""

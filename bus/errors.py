@@ -46,6 +46,10 @@ class SystemStopped(NotReady):
     """The whole system refuses us (token revoked, portal deleted, tariff): its lane waits and an alert is raised."""
 
 
+class Unrepeatable(Permanent):
+    """The call may have taken effect, nothing tells, and a repeat would do it twice: a person looks first."""
+
+
 class Dropped(Permanent):
     """The system answered success and kept its old value: the field cannot be set like this."""
 

@@ -9,8 +9,10 @@ import typer
 from bus import log
 from bus.cli import (
     about,
+    budget,
     conflicts,
     history,
+    lanes,
     letters,
     mappings,
     publish,
@@ -61,6 +63,8 @@ app.command(rich_help_panel=_OPERATE)(publish.publish)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=_OPERATE)
 app.add_typer(conflicts.app, name="conflicts", rich_help_panel=_OPERATE)
 app.add_typer(switches.app, name="switch", rich_help_panel=_OPERATE)
+app.add_typer(lanes.app, name="lanes", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(budget.budget)
 app.command("reconcile", rich_help_panel=_OPERATE)(runs.run)
 app.command(rich_help_panel=_OPERATE)(runs.runs)
 app.command("history", rich_help_panel=_OPERATE)(history.tell)

@@ -28,7 +28,7 @@ def check(
     wiring = wired(context)
     problems = wiring.mapping_problems()
     if live:
-        problems += [problem for system in wiring.adapters for problem in _live(wiring, system)]
+        problems += [problem for system in wiring.direct for problem in _live(wiring, system)]
     for problem in problems:
         typer.echo(problem)
     if problems:

@@ -36,16 +36,22 @@ def progress(*columns: str) -> Progress:
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, empty: str = "nothing") -> None:
     """Print a table; a cell is never cut, an empty table is one sentence."""
+    out().print(drawn(title, columns, rows, empty=empty))
+
+
+def drawn(
+    title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, empty: str = "nothing"
+) -> Table | Text:
+    """A table to print, once or over and over."""
     lines = [[cell(value) for value in row] for row in rows]
     if not lines:
-        out().print(f"{title}: {empty}")
-        return
+        return Text(f"{title}: {empty}")
     made = Table(title=title, title_justify="left")
     for name in columns:
         made.add_column(name, overflow="fold")
     for line in lines:
         made.add_row(*line)
-    out().print(made)
+    return made
 
 
 def cell(value: object) -> Text:

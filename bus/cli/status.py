@@ -8,14 +8,15 @@ import typer
 
 from bus import reconcile
 from bus.cli import screen
+from bus.cli.lanes import circuits
 from bus.cli.wiring import wired
 from bus.ledger import deliveries, letters
 from bus.ledger.database import Connection, one, rows
 
 # Each count is answered by an index of its own; the journal's finished events are too many to be counted.
 _EVENTS = """
-    SELECT (SELECT count(*) FROM event WHERE state = 'notified') AS notified,
-           (SELECT count(*) FROM event WHERE state = 'pending') AS pending,
+    SELECT (SELECT count(*) FROM event WHERE state = 'notified' AND due_at IS NOT NULL) AS notified,
+           (SELECT count(*) FROM event WHERE state = 'pending' AND due_at IS NOT NULL) AS pending,
            (SELECT count(*) FROM event WHERE state = 'waiting') AS waiting,
            (SELECT count(*) FROM event JOIN dead_letter ON event_seq = seq WHERE event.state = 'dead') AS dead,
            (SELECT count(*) FROM event WHERE state = 'done' AND finished_at > now() - interval '1 day') AS done_today"""
@@ -33,8 +34,10 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
     """Show how much is on its way, what waits for a person, and since when."""
-    with wired(context).ledger.transaction() as connection:
+    wiring = wired(context)
+    with wiring.ledger.transaction() as connection:
         found = _look(connection)
+    found["circuits"] = circuits(wiring)
     if json:
         screen.as_json(found)
     else:
@@ -62,6 +65,8 @@ def _show(found: dict[str, Any]) -> None:
     screen.table("events", ("state", "events"), states)
     lanes = [[*list(row.values())[:-1], screen.age(row["oldest_s"])] for row in found["lanes"]]
     screen.table("lanes", ("system", "due", "payments", "in flight", "dead", "parked", "oldest"), lanes)
+    for system, circuit in found["circuits"].items():
+        screen.out().print(f"circuit of {system}: {_circuit(circuit)}")
     oldest = found["oldest_due"]
     if oldest:
         why = f", {oldest['attempts']} attempts: {oldest['last_error']}" if oldest["last_error"] else ""
@@ -75,6 +80,13 @@ def _show(found: dict[str, Any]) -> None:
     )
     screen.out().print(f"conflicts: {conflicts['open']} open{until}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
+
+
+def _circuit(found: dict[str, Any]) -> str:
+    since = f" since {screen.plain(found['since'])}" if found["since"] else ""
+    until = f", tried again at {screen.plain(found['until'])}" if found["until"] else ""
+    reason = f": {found['reason']}" if found["reason"] else ""
+    return f"{found['circuit']}{since}{until}{reason}"
 
 
 def _run(row: dict[str, Any] | None) -> str:

@@ -10,21 +10,22 @@ import typer
 from celery import Celery
 from redis import Redis
 
+from bus.bells import CeleryBells
+from bus.breaker import Breaker
+from bus.budget import Budget
 from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.envelope import Event
+from bus.gauges import Gauges
 from bus.ledger.database import Ledger
-from bus.ports import Accepted, Adapter, Entry, Mappings, Notification
+from bus.ports import Accepted, Adapter, Door, Mappings
 from bus.reconcile import Reconcile
+from bus.relay import Relay
 
 
 class Intake(Protocol):
-    """The way in, as the doors and the producer's commands use it (bus.publisher.Publisher)."""
-
-    def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
-        """Journal all of it in one transaction, then ring."""
-        ...
+    """The way in, as the producer's commands use it (bus.publisher.Publisher)."""
 
     def publish(self, events: Event | dict[str, Any] | Sequence[Event | dict[str, Any]]) -> Accepted:
         """Publish events that were parsed already; returns after the commit."""
@@ -55,6 +56,20 @@ class Wiring(Protocol):
     def celery(self) -> Celery: ...
 
     @property
+    def bells(self) -> CeleryBells: ...
+
+    @property
+    def relay(self) -> Relay: ...
+
+    @property
+    def gauges(self) -> Gauges: ...
+
+    @property
+    def door(self) -> Door:
+        """The way in of a process that must not wait for the broker."""
+        ...
+
+    @property
     def publisher(self) -> Intake: ...
 
     @property
@@ -67,7 +82,15 @@ class Wiring(Protocol):
     def reconcile(self) -> Reconcile: ...
 
     @property
-    def adapters(self) -> Mapping[str, Adapter]: ...
+    def breaker(self) -> Breaker: ...
+
+    @property
+    def budgets(self) -> Mapping[str, Budget]: ...
+
+    @property
+    def direct(self) -> Mapping[str, Adapter]:
+        """Adapters that ask a system even while its lane is left alone."""
+        ...
 
     def worker_app(self) -> Celery:
         """The Celery application with every task and the schedule."""

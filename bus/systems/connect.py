@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from bus.budget import Budget, Redis
+from bus.budget import Budget
 from bus.claims import Claims
 from bus.config import System
 from bus.errors import ConfigError
-from bus.ports import Adapter
+from bus.ports import Adapter, Redis
 from bus.systems.bitrix24 import Bitrix24
 from bus.systems.bitrix_cms import BitrixCms
 from bus.systems.bitrix_rest import Breaker, Rest
@@ -44,7 +44,13 @@ def connect(
     kind = KINDS.get(config.kind)
     if kind is None or config.url is None:
         raise ConfigError(f"systems.{name}: kind {config.kind!r} is not called by the bus, it has no adapter")
-    portal = urlsplit(config.url.get_secret_value()).netloc.rpartition("@")[2]
-    budget = Budget(client, config.rate, system=name, portal=portal, egress=egress)
     hook = Hook(config.url, timeout_s=config.timeout_s)
+    budget = budget_of(name, config, client, egress=egress)
     return kind(name, config, Rest(name, hook, budget, breaker=breaker, claims=Claims(client, name)))
+
+
+def budget_of(name: str, config: System, client: Redis, *, egress: str = "default") -> Budget:
+    """The request budget of a system that has an API: it belongs to the portal's host and our address."""
+    url = config.url.get_secret_value() if config.url else ""
+    portal = urlsplit(url).netloc.rpartition("@")[2]
+    return Budget(client, config.rate, system=name, portal=portal, egress=egress)

@@ -195,7 +195,7 @@ def test_the_story_of_an_order_is_found_by_any_of_its_names(bus, known, name):
 def test_the_story_of_an_order_that_was_united_is_that_of_the_other(bus, wiring, known):
     lost, between = uuid4(), uuid4()
     with wiring.ledger.transaction() as connection:
-        entities.create(connection, {between: "order", lost: "order"})
+        entities.save(connection, [entities.begun(one, "order") for one in (between, lost)])
         entities.move(connection, between, known)
         entities.move(connection, lost, between)
 

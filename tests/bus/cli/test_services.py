@@ -1,11 +1,16 @@
+import json
 import signal
 import socket
+from datetime import UTC, datetime
 
 import pytest
+import redis
 import requests
+from standardwebhooks import Webhook
 
 from bus.cli.plain import stoppable
 from bus.cli.services import queues_of
+from tests.bus.cli.house import order
 
 
 def free_port():
@@ -70,6 +75,26 @@ def test_the_intake_answers_and_stops_in_order(bus):
     with bus.process("intake", "--port", port) as process:
         process.until(lambda: process.hears("Uvicorn running"))
         assert requests.get(f"http://127.0.0.1:{port}/ready", timeout=5).json() == {"status": "ok"}
+        assert process.stop() == 0, "".join(process.said)
+
+
+def test_the_intake_answers_after_the_commit_and_its_relay_rings(bus):
+    key = "whsec_b25lYyBrZXkgbnVtYmVyIG9uZSBvZiB0d28="
+    bus.configure(f"systems: {{onec: {{kind: events, keys: [{key}], routes: {{order: {{in: full}}}}}}}}")
+    at, text, port = datetime.now(UTC), json.dumps(order(1)), free_port()
+    headers = {
+        "content-type": "application/json",
+        "webhook-id": "1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(key).sign("1", at, text),
+    }
+    with bus.process("intake", "--port", port) as process, redis.Redis.from_url(bus.env["BUS_BROKER_URL"]) as broker:
+        process.until(lambda: process.hears("Uvicorn running"))
+        answer = requests.post(f"http://127.0.0.1:{port}/events", data=text, headers=headers, timeout=10)
+        assert (answer.status_code, answer.json()) == (200, {"new": 1, "known": 0})
+        process.until(lambda: broker.llen("bus:orders") == 1)
+        told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+        assert {"bus_relay_waiting 0.0", "bus_relay_lost 0.0", "bus_bells_lost 0.0"} <= set(told.splitlines())
         assert process.stop() == 0, "".join(process.said)
 
 

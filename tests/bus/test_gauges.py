@@ -1,0 +1,111 @@
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+from prometheus_client import CollectorRegistry, generate_latest
+
+from bus.breaker import Breaker
+from bus.budget import Budget
+from bus.config import Rate
+from bus.gauges import Gauges
+from bus.ledger import deliveries, letters
+from bus.ledger.database import Ledger
+from bus.ledger.deliveries import Due
+from bus.ledger.letters import Letter
+from bus.ports import Spent
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[Ledger]:
+    made = Ledger(database_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(broker_url: str) -> Iterator[Any]:
+    with redis.Redis.from_url(broker_url) as made:
+        yield made
+
+
+def budget(client: Any, system: str, rate: Rate) -> Budget:
+    return Budget(client, rate, system=system, portal=f"{system}.example")
+
+
+@pytest.fixture
+def registry(ledger: Ledger, client: Any) -> CollectorRegistry:
+    budgets = {"crm": budget(client, "crm", Rate()), "shop": budget(client, "shop", Rate(per_second=0))}
+    return registered(ledger, client, budgets)
+
+
+def registered(ledger: Ledger, client: Any, budgets: dict[str, Budget]) -> CollectorRegistry:
+    made = CollectorRegistry()
+    made.register(Gauges(ledger, Breaker(client, failures=1), budgets))
+    return made
+
+
+def entity(ledger: Ledger) -> Any:
+    with ledger.transaction() as connection:
+        return connection.execute(
+            "INSERT INTO entity (id, kind) VALUES (gen_random_uuid(), 'order') RETURNING id"
+        ).fetchone()["id"]
+
+
+def test_a_quiet_bus_says_zero_for_every_lane(registry: CollectorRegistry) -> None:
+    for system in ("crm", "shop"):
+        for lane in ("payments", "bulk"):
+            assert registry.get_sample_value("bus_lane_due", {"system": system, "lane": lane}) == 0
+        assert registry.get_sample_value("bus_circuit", {"system": system, "state": "closed"}) == 1
+        assert registry.get_sample_value("bus_lane_loops", {"system": system}) == 0
+    assert registry.get_sample_value("bus_budget_level", {"system": "crm"}) == 0
+    assert registry.get_sample_value("bus_budget_level", {"system": "shop"}) is None
+
+
+def test_what_is_due_is_counted_by_lane(registry: CollectorRegistry, ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        deliveries.mark(connection, [Due(entity(ledger), "crm", priority, None) for priority in (0, 2, 2)])
+        connection.execute("UPDATE delivery SET due_at = now() - interval '90 seconds' WHERE priority = 0")
+    assert registry.get_sample_value("bus_lane_due", {"system": "crm", "lane": "payments"}) == 1
+    assert registry.get_sample_value("bus_lane_due", {"system": "crm", "lane": "bulk"}) == 2
+    assert registry.get_sample_value("bus_lane_late_seconds", {"system": "crm", "lane": "payments"}) >= 90
+    assert registry.get_sample_value("bus_lane_late_seconds", {"system": "crm", "lane": "bulk"}) < 60
+
+
+def test_loops_are_counted_until_somebody_looked(registry: CollectorRegistry, ledger: Ledger) -> None:
+    with ledger.transaction() as connection:
+        letters.write(connection, [Letter("crm", "Permanent", "loop", "parked", entity_id=entity(ledger))])
+    assert registry.get_sample_value("bus_lane_loops", {"system": "crm"}) == 1
+
+
+def test_requests_and_refusals_are_counted(registry: CollectorRegistry, client: Any) -> None:
+    crm = budget(client, "crm", Rate())
+    for _ in range(3):
+        crm.acquire(urgent=False)
+    crm.acquire(urgent=True)
+    assert registry.get_sample_value("bus_budget_requests_total", {"system": "crm", "lane": "bulk"}) == 3
+    assert registry.get_sample_value("bus_budget_requests_total", {"system": "crm", "lane": "payments"}) == 1
+    assert registry.get_sample_value("bus_budget_pace", {"system": "crm"}) == 2
+    crm.refused()
+    crm.spent({"crm.item.update": Spent(500, datetime.now(UTC) + timedelta(minutes=5))})
+    assert registry.get_sample_value("bus_budget_refused_total", {"system": "crm"}) == 1
+    assert registry.get_sample_value("bus_budget_level", {"system": "crm"}) == 50
+    assert registry.get_sample_value("bus_budget_pace", {"system": "crm"}) == pytest.approx(1, abs=0.1)
+    assert registry.get_sample_value("bus_budget_parked", {"system": "crm"}) == 1
+
+
+def test_a_stopped_lane_shows(registry: CollectorRegistry, client: Any) -> None:
+    Breaker(client).stop("crm", "OVERLOAD_LIMIT")
+    assert registry.get_sample_value("bus_circuit", {"system": "crm", "state": "stopped"}) == 1
+    assert registry.get_sample_value("bus_circuit", {"system": "crm", "state": "closed"}) == 0
+
+
+def test_what_cannot_be_asked_is_left_out_and_the_rest_is_told(ledger: Ledger) -> None:
+    away = redis.Redis.from_url("redis://127.0.0.1:1/0")
+    page = generate_latest(registered(ledger, away, {"crm": budget(away, "crm", Rate())})).decode()
+    assert 'bus_gauges_failed{part="budgets"} 1.0' in page
+    assert 'bus_gauges_failed{part="circuits"} 1.0' in page
+    assert 'bus_gauges_failed{part="lanes"} 0.0' in page
+    assert 'bus_lane_due{lane="bulk",system="crm"} 0.0' in page
+    assert "bus_circuit{" not in page
