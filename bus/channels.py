@@ -20,6 +20,8 @@ MESSAGE_EVENTS = 100
 
 #: Lower is more urgent. Payments are what a manager waits for; bulk is what reconciliation and initial loads find.
 URGENT, NORMAL, BULK = 0, 5, 9
+NEXT = 1
+"""What a payment's write leaves to say (the stage that follows from it): first in the ordinary lane."""
 
 
 def lane_queue(system: str, *, urgent: bool) -> str:

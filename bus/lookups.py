@@ -1,23 +1,28 @@
-"""Look-ups: records a system only told us of are fetched, in batches, and become events."""
+"""Look-ups: records a system only told us of are fetched, in batches, and become events.
+
+Most of what a portal tells of is our own writing: webhooks are never suppressed. So a glance at versions comes first,
+thousands in one request, and a record that was last saved by us, as we know it, is not read again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from uuid import UUID, uuid4
 
 import structlog
 
 from bus import channels, retry
-from bus.envelope import Event
+from bus.envelope import Event, version_order
 from bus.errors import BusError
-from bus.ledger import journal, letters
+from bus.ledger import entities, journal, letters
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.observe import fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, RawRecord
-from bus.translate import entries
+from bus.translate import entries, translated
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -39,7 +44,7 @@ class LookUps:
                 self._system,
                 lease,
                 seconds=self._limits.lease_s,
-                limit=self._adapter.batch,
+                limit=self._adapter.batch if self._urgent else self._adapter.reach,
                 urgent=self._urgent,
             )
         if rows:
@@ -50,21 +55,27 @@ class LookUps:
         return len(rows)
 
     def _fetch(self, rows: list[Row], lease: UUID) -> None:
-        present, forbidden = self._present(rows)
+        wanted = _by_type(rows)
+        echoes = {subject for record_type, ids in wanted.items() for subject in self._echoes(record_type, ids)}
+        present, forbidden = self._present(wanted, echoes)
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []
         for row in rows:
             try:
                 if row["subject"] in forbidden:
                     raise forbidden[row["subject"]]
+                if not _removed(row) and row["subject"] in echoes:
+                    continue
                 made[row["seq"]] = self._entries(row, present.get(row["subject"]))
             except BusError as refusal:
                 broken.append((row, refusal))
+        known = {row["seq"] for row in rows} - set(made) - {row["seq"] for row, _ in broken}
 
         def commit(connection: Connection) -> list[Event]:
             events = take_in(connection, [entry for some in made.values() for entry in some])
             new = {event.id.partition("/")[0] for event in events}
-            journal.close_notified(connection, lease, _outcomes(made, new))
+            outcomes = _outcomes(made, new) | dict.fromkeys(known, Outcome.ECHO)
+            journal.close_notified(connection, lease, outcomes)
             for row, reason in broken:
                 self._bury(connection, row, reason)
             return events
@@ -72,19 +83,38 @@ class LookUps:
         events = self._parts.ledger.run(commit)
         self._parts.pipeline.process(events)
 
-    def _present(self, rows: list[Row]) -> tuple[dict[str, Raw], dict[str, BusError]]:
-        """Raw records by subject, and what cannot be read; those reported as removed are not asked for."""
-        wanted: dict[str, list[str]] = {}
-        for row in rows:
-            record_type, _, external_id = row["subject"].partition("/")
-            if not row["type"].endswith(".removed"):
-                wanted.setdefault(record_type, []).append(external_id)
+    def _echoes(self, record_type: str, ids: list[str]) -> set[str]:
+        """Subjects that were last saved by us and stand as our write left them: there is nothing to read.
+
+        Exact, not a guess: each of our writes shows how the record stood just before it, and one that met somebody
+        else's change does not count as ours alone (bus.settling), so nothing can hide behind it.
+        """
+        us = self._parts.config.systems[self._system].integration_user
+        if us is None:
+            return set()
+        with self._parts.ledger.transaction() as connection:
+            ours = entities.ours(connection, self._system, record_type, ids)
+        if not ours:
+            return set()
+        translator = self._parts.mappings.translator(self._kind, record_type)
+        tables = self._parts.mappings.tables(self._system, self._kind)
+        found = set()
+        for external_id, raw in self._adapter.glance(record_type, sorted(ours)).items():
+            seen = translated(partial(translator.to_canonical, raw, tables))
+            if seen.actor == f"user:{us}" and version_order(seen.version) == ours[external_id]:
+                found.add(f"{record_type}/{external_id}")
+        return found
+
+    def _present(self, wanted: Mapping[str, list[str]], echoes: set[str]) -> tuple[dict[str, Raw], dict[str, BusError]]:
+        """Raw records by subject, and what cannot be read."""
         present: dict[str, Raw] = {}
         forbidden: dict[str, BusError] = {}
         for record_type, ids in wanted.items():
-            found, refused = fetched(self._adapter, record_type, list(dict.fromkeys(ids)))
-            present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
-            forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
+            asked = [one for one in ids if f"{record_type}/{one}" not in echoes]
+            if asked:
+                found, refused = fetched(self._adapter, record_type, asked)
+                present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
+                forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
         return present, forbidden
 
     def _entries(self, row: Row, raw: Raw | None) -> list[Entry]:
@@ -130,9 +160,23 @@ class LookUps:
         letters.write(connection, [letter])
 
 
-def _outcomes(made: Mapping[int, list[Entry]], new: set[str]) -> dict[int, tuple[Outcome, UUID | None]]:
+def _by_type(rows: list[Row]) -> dict[str, list[str]]:
+    """External ids to look at, each once; those reported as removed are not asked for."""
+    wanted: dict[str, dict[str, None]] = {}
+    for row in rows:
+        record_type, _, external_id = row["subject"].partition("/")
+        if not _removed(row):
+            wanted.setdefault(record_type, {})[external_id] = None
+    return {record_type: list(ids) for record_type, ids in wanted.items()}
+
+
+def _removed(row: Row) -> bool:
+    return bool(row["type"].endswith(".removed"))
+
+
+def _outcomes(made: Mapping[int, list[Entry]], new: set[str]) -> dict[int, Outcome]:
     """A notification ends APPLIED when it led to an event, DUPLICATE when what it led to was known."""
     return {
-        seq: (Outcome.APPLIED if any(entry.event.id in new for entry in some) else Outcome.DUPLICATE, None)
+        seq: Outcome.APPLIED if any(entry.event.id in new for entry in some) else Outcome.DUPLICATE
         for seq, some in made.items()
     }

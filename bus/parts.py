@@ -10,7 +10,7 @@ from datetime import datetime
 from bus.config import Config
 from bus.ledger.database import Ledger
 from bus.pipeline import Pipeline
-from bus.ports import Mappings
+from bus.ports import Bells, Mappings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +21,6 @@ class Parts:
     config: Config
     mappings: Mappings
     pipeline: Pipeline
+    bells: Bells
     now: Callable[[], datetime]
     rng: random.Random

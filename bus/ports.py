@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -70,6 +70,14 @@ class Translator(Protocol):
         """Those of them that an existing record can be told; the others are computed there, or set once."""
         ...
 
+    def asks(self, fields: Collection[str], tables: Tables) -> frozenset[str]:
+        """Parts of the raw record, beside the record itself, that must be read to tell and to write these fields."""
+        ...
+
+    def means(self, field: str, said: Json, wanted: Json) -> bool:
+        """Whether a record that says one thing means the other, in such words as it has: then nothing is written."""
+        ...
+
     def to_canonical(self, raw: Raw, tables: Tables) -> Translation:
         """Canonical data of a raw record; an unknown code is left out of `data` and named in `held`."""
         ...
@@ -121,6 +129,9 @@ class Write:
     change: Raw
     parent: str | None = None
     """External id of the record this one belongs to (a payment's order), in the same system."""
+    begun: Raw | None = None
+    """For a record whose creation nobody knows the end of: what it was to say. The adapter adds what is still missing
+    of it and cannot be said by an update (an order's goods); nothing that is there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +176,27 @@ class Adapter(Protocol):
     system: str
     kind: str
     batch: int
-    """How many records one `fetch` or `write` should be given at most."""
+    """How many records one `write` should be given at most: what one request carries."""
+    reach: int
+    """How many records a lane takes at a time: the more one request can read, the cheaper the check before a write."""
 
-    def fetch(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """Present records by external id; one that does not exist (any more) is absent from the answer."""
+    @property
+    def latency_s(self) -> float:
+        """How long its requests have taken lately, waiting for the budget not counted."""
+        ...
+
+    def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
+        """Present records by external id; one that does not exist (any more) is absent from the answer.
+
+        `parts` names what is wanted beside the records themselves (Translator.asks); None: everything.
+        """
+        ...
+
+    def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Of each record only what tells its version and who saved it last; empty where that costs as much as reading.
+
+        One that is absent from the answer is to be fetched.
+        """
         ...
 
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
@@ -191,6 +219,42 @@ class Adapter(Protocol):
         """The live codes of a directory with their names ({"NEW": "Новая"}), for `bus mappings check --live`."""
         ...
 
+    def left(self) -> float:
+        """Requests that may be sent before one has to wait for the budget."""
+        ...
+
+    def probe(self) -> None:
+        """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
+        ...
+
+    def wait(self) -> float:
+        """Seconds until a call would be let through by budget and breaker, 0: now. Takes nothing, raises nothing."""
+        ...
+
+
+class Redis(Protocol):
+    """The few commands of a redis.Redis that shared state is kept with."""
+
+    def eval(self, script: str, numkeys: int, *keys_and_args: str) -> object:
+        """Run a script."""
+        ...
+
+    def hmget(self, name: str, keys: list[str]) -> object:
+        """Some fields of a hash, None for one that is not there."""
+        ...
+
+    def hgetall(self, name: str) -> object:
+        """A hash."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a method has used of its operating time: seconds in its window so far, and when the oldest minute leaves."""
+
+    seconds: float
+    reset_at: datetime
+
 
 class Throttle(Protocol):
     """The request budget of one system: asked before each request, told what came of it."""
@@ -199,16 +263,28 @@ class Throttle(Protocol):
         """Take one request from the budget, waiting a moment if need be. Raises NotReady when it is spent."""
         ...
 
+    def wait(self, *, urgent: bool) -> float:
+        """Seconds until a request would be admitted, 0: now. Takes nothing, raises nothing."""
+        ...
+
+    def left(self, *, urgent: bool) -> float:
+        """Requests that may be sent before one has to wait, infinite without a limit. Takes nothing, raises nothing."""
+        ...
+
     def refused(self) -> None:
-        """The system said "too many requests"."""
+        """The system said "too many requests". Raises nothing."""
+        ...
+
+    def spent(self, methods: Mapping[str, Spent]) -> None:
+        """What an answer told of operating times; a method over its limit is parked. Raises nothing."""
         ...
 
     def park(self, method: str, until: datetime) -> None:
-        """A method's operating time is used up until then."""
+        """A method's operating time is used up until then. Raises nothing."""
         ...
 
-    def parked(self, method: str) -> datetime | None:
-        """When a parked method may be called again; None when it may be now."""
+    def parked(self, methods: Collection[str], *, urgent: bool) -> dict[str, datetime]:
+        """Those of the methods that are parked, and until when. Raises nothing."""
         ...
 
 
@@ -257,9 +333,20 @@ class Accepted:
     known: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one request brought: journaled whole, or not at all."""
+
+    entries: Sequence[Entry] = ()
+    notifications: Sequence[Notification] = ()
+
+
 class Door(Protocol):
     """The one way into the bus: journal, commit, then ring. Returns only after the commit."""
 
-    def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
-        """Journal all of it in one transaction, or nothing. Raises Transient when the ledger cannot be reached."""
+    def accept_all(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Journal several arrivals in one transaction: all of them, answered one by one in their order, or none.
+
+        Raises Transient when the ledger cannot be reached.
+        """
         ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from bus.config import System
 from bus.errors import BusError, ConfigError, NotReady, Permanent, UnknownOutcome
@@ -21,6 +22,10 @@ _CONTACT_WAIT = timedelta(seconds=1)
 _ADD, _UPDATE, _GET, _LIST = "crm.item.add", "crm.item.update", "crm.item.get", "crm.item.list"
 _ROWS, _SET_ROWS = "crm.item.productrow.list", "crm.item.productrow.set"
 _LINKS, _LINK = "crm.orderentity.list", "crm.orderentity.add"
+_SAVED = ["id", "updatedTime", "updatedBy", "stageId", "categoryId", "currencyId"]
+"""Of a deal, what tells its version and its last author, and what other fields cannot be understood without."""
+_PARTS = frozenset({"rows", "contact", "links"})
+"""What belongs to a deal and is read by calls of its own."""
 _KINDS = (("PHONE", "phone"), ("EMAIL", "email"))
 
 
@@ -28,7 +33,9 @@ class Bitrix24:
     """Adapter of kind "bitrix24", record type "deal": raw {"item", "rows", "contact", "order_ids"}; absent: unread."""
 
     kind = "bitrix24"
-    batch = 45
+    batch = 49
+    reach = 980
+    """Twenty lists of a page in one request; the deals' updates are twenty requests more."""
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
         self.system = system
@@ -39,17 +46,41 @@ class Bitrix24:
         """A copy that shares connections and limits, and may (or may not) use the payments' reserve."""
         return Bitrix24(self.system, self._config, self._rest.with_urgency(urgent))
 
+    def wait(self) -> float:
+        """Seconds until a call would be let through by budget and breaker, 0: now."""
+        return self._rest.wait()
+
+    def left(self) -> float:
+        """Requests that may be sent before one has to wait for the budget."""
+        return self._rest.left()
+
+    def probe(self) -> None:
+        """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
+        self._rest.probe()
+
     def close(self) -> None:
         """Close the connections, for all copies."""
         self._rest.close()
 
-    def fetch(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """One request for up to 45 deals, their rows and links; one more for their contacts."""
+    @property
+    def latency_s(self) -> float:
+        """How long requests have taken lately, in seconds."""
+        return self._rest.latency_s
+
+    def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
+        """Deals by lists of 50, up to 50 lists in a request: 2,500 deals in one, where only the deals are asked for.
+
+        Rows take a command for each deal, contacts one for 50 and a request of their own.
+        """
         _known(record_type)
-        found: dict[str, Raw] = {}
-        for chunk in chunks(numbers(ids), self.batch):
-            found |= self._deals(chunk)
-        return found
+        wanted = _PARTS if parts is None else frozenset(parts)
+        return self._deals(numbers(ids), wanted)
+
+    def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """When each deal was last saved, and by whom; 2,500 deals in one request."""
+        _known(record_type)
+        items = self._listed(numbers(ids), _SAVED)
+        return {str(one): {"item": item} for one, item in items.items()}
 
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Deals created under our keys; should one key have two, the older."""
@@ -114,18 +145,28 @@ class Bitrix24:
             found |= {str(row["STATUS_ID"]): str(row["NAME"]) for row in rows_of(rows, "statuses")}
         return found
 
-    def _deals(self, ids: list[int]) -> dict[str, Raw]:
-        listed = _list(DEAL, {"@id": ids}, ["*"]), _link_list(ids), *(_row_list(one) for one in ids)
-        items, links, *rows = self._rest.batch(listed)
-        by_id = {int(item["id"]): item for item in rows_of(value_of(items), "items")}
+    def _deals(self, ids: list[int], parts: frozenset[str]) -> dict[str, Raw]:
+        """Lists, links and rows in as few requests as carry them, packed together; contacts follow, by their ids."""
+        pages = list(chunks(ids, PAGE))
+        lists = [_list(DEAL, {"@id": page}, ["*"]) for page in pages]
+        links = [_link_list(page) for page in pages] if "links" in parts else []
+        rows = [_row_list(one) for one in ids] if "rows" in parts else []
+        outcomes = iter(self._rest.each([*lists, *links, *rows]))
+        by_id = _items(islice(outcomes, len(lists)))
         by_id |= self._asked_for_by_name([one for one in ids if one not in by_id])
         found: dict[str, Raw] = {str(one): {"item": by_id[one]} for one in ids if one in by_id}
-        for one, outcome in zip(ids, rows, strict=True):
+        for outcome in islice(outcomes, len(links)):
+            _add_links(found, outcome)
+        for one, outcome in zip(ids, outcomes, strict=False):  # none, where no rows are wanted
             if one in by_id and not isinstance(outcome, Permanent):  # rows that may not be read stay unsaid
                 found[str(one)]["rows"] = self._rows(one, outcome)
-        _add_links(found, links)
-        self._add_contacts(found)
+        if "contact" in parts:
+            self._add_contacts(found)
         return found
+
+    def _listed(self, ids: list[int], select: list[str], kind: int = DEAL) -> dict[int, Raw]:
+        """Items by id; what is absent is not there, or hidden."""
+        return _items(self._rest.each([_list(kind, {"@id": page}, select) for page in chunks(ids, PAGE)]))
 
     def _asked_for_by_name(self, missing: list[int]) -> dict[int, Raw]:
         """A list leaves out what the webhook's user may not see, as if it were deleted; only `get` tells the two apart.
@@ -133,7 +174,7 @@ class Bitrix24:
         Raises Permanent for a deal that is there and hidden: taken for deleted, it would be removed elsewhere.
         """
         params = {"entityTypeId": DEAL, "useOriginalUfNames": "Y"}
-        outcomes = self._rest.batch([(_GET, {**params, "id": one}) for one in missing]) if missing else []
+        outcomes = self._rest.each([(_GET, {**params, "id": one}) for one in missing])
         told = zip(missing, outcomes, strict=True)
         return {one: value_of(outcome)["item"] for one, outcome in told if not isinstance(outcome, NotFound)}
 
@@ -146,8 +187,7 @@ class Bitrix24:
     def _add_contacts(self, found: dict[str, Raw]) -> None:
         """A contact that the webhook's user may not see stays unsaid: None would say that there is none."""
         wanted = sorted({_contact_id(raw["item"]) for raw in found.values()} - {0})
-        answer = self._rest.call(*_list(CONTACT, {"@id": wanted}, ["*", "fm"])) if wanted else []
-        contacts = {int(item["id"]): item for item in rows_of(answer, "items")}
+        contacts = self._listed(wanted, ["*", "fm"], CONTACT)
         for raw in found.values():
             one = _contact_id(raw["item"])
             if one == 0 or one in contacts:
@@ -169,10 +209,7 @@ class Bitrix24:
         commands = {id(job): self._item_command(job) for job in jobs}
         fit = [job for job in jobs if fit_for_batch([commands[id(job)]])]
         groups = [*chunks(fit, self.batch), *([job] for job in jobs if job not in fit)]
-        asked = [
-            [_list(DEAL, {"@id": [_id(job) for job in group]}, ["*"]), *(commands[id(job)] for job in group)]
-            for group in groups
-        ]
+        asked = [[_before(group), *(commands[id(job)] for job in group)] for group in groups]
         for group, (seen, *outcomes) in zip(groups, self._rest.run(asked), strict=True):
             items = rows_of(seen.value, "items") if isinstance(seen, Result) else []
             before = {str(item["id"]): item for item in items}
@@ -279,6 +316,12 @@ def _list(kind: int, where: Raw, select: list[str]) -> Command:
     return _LIST, {**params, "order": {"id": "ASC"}}
 
 
+def _before(jobs: list[Job]) -> Command:
+    """How the deals stand just before they are written, as far as it matters: who saved them, and what we write."""
+    written = {name for job in jobs for name in job.change.get("item") or {}}
+    return _list(DEAL, {"@id": [_id(job) for job in jobs]}, [*_SAVED, *sorted(written - set(_SAVED))])
+
+
 def _row_list(deal: int) -> Command:
     return _ROWS, {"filter": {"=ownerType": "D", "=ownerId": deal}, "order": {"id": "ASC"}, "start": -1}
 
@@ -287,12 +330,17 @@ def _link_list(ids: list[int]) -> Command:
     return _LINKS, {"filter": {"=ownerTypeId": DEAL, "@ownerId": ids}, "start": -1}
 
 
+def _items(outcomes: Iterable[Outcome]) -> dict[int, Raw]:
+    """What lists answered, by id. Raises the error of any that failed: half a list would pass for deletions."""
+    return {int(item["id"]): item for outcome in outcomes for item in rows_of(value_of(outcome), "items")}
+
+
 def _add_links(found: dict[str, Raw], links: Outcome) -> None:
     """A portal without the online store has no links to tell of: they are then not read, which is not "none"."""
     if isinstance(links, Permanent):
         return
     for raw in found.values():
-        raw["order_ids"] = []
+        raw.setdefault("order_ids", [])
     for link in rows_of(value_of(links), "orderEntity"):
         if str(link["ownerId"]) in found:
             found[str(link["ownerId"])]["order_ids"].append(str(link["orderId"]))

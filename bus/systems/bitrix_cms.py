@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from bus.config import System
 from bus.errors import BusError, ConfigError, Permanent
@@ -23,6 +24,7 @@ class BitrixCms:
 
     kind = "bitrix_cms"
     batch = 48
+    reach = 96
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
         self.system = system
@@ -33,12 +35,35 @@ class BitrixCms:
         """A copy that shares connections and limits, and may (or may not) use the payments' reserve."""
         return BitrixCms(self.system, self._config, self._rest.with_urgency(urgent))
 
+    def wait(self) -> float:
+        """Seconds until a call would be let through by budget and breaker, 0: now."""
+        return self._rest.wait()
+
+    def left(self) -> float:
+        """Requests that may be sent before one has to wait for the budget."""
+        return self._rest.left()
+
+    def probe(self) -> None:
+        """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
+        self._rest.probe()
+
     def close(self) -> None:
         """Close the connections, for all copies."""
         self._rest.close()
 
-    def fetch(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """A request for each 48 records; those that are not found are absent."""
+    @property
+    def latency_s(self) -> float:
+        """How long requests have taken lately, in seconds."""
+        return self._rest.latency_s
+
+    def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Nothing: an order is read by a command of its own, whatever of it is wanted."""
+        del record_type, ids
+        return {}
+
+    def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
+        """A request for each 48 records, which come whole; those that are not found are absent."""
+        del parts
         _known(record_type)
         found: dict[str, Raw] = {}
         for chunk in chunks(numbers(ids), self.batch):
@@ -129,11 +154,16 @@ class BitrixCms:
         return {code: called.get(code, code) for code in codes}
 
     def _update_orders(self, jobs: list[Job]) -> None:
-        """Properties are sent all or they are erased (docs of sale.propertyvalue.modify); present ones are read."""
-        carry(self._rest, [(job, "present", _get("order", _id(job))) for job in jobs if job.change.get("properties")])
-        for job in alive(jobs):
-            if "present" in job.answers:
-                self._merge_properties(job, job.answers["present"]["order"])
+        """Properties are sent all or they are erased (docs of sale.propertyvalue.modify); present ones are read.
+
+        An order whose creation broke off gets the goods that it lacks.
+        """
+        looked = [job for job in jobs if job.change.get("properties") or job.write.begun]
+        carry(self._rest, [(job, "present", _get("order", _id(job))) for job in looked])
+        for job in alive(looked):
+            self._merge_properties(job, job.answers["present"]["order"])
+        begun = [job for job in alive(looked) if job.write.begun]
+        carry(self._rest, [asked for job in begun for asked in _goods(job, job.answers["present"]["order"])])
         self._enclosed([(job, _order_commands(job)) for job in alive(jobs)], "order")
 
     def _update_payments(self, jobs: list[Job]) -> None:
@@ -170,10 +200,11 @@ class BitrixCms:
             job.raw = job.answers["after"]["order"]
 
     def _order_add(self, job: Job) -> Command:
+        currency = next((line["currency"] for line in _basket(job) if line.get("currency")), None)
         fields = {
             "lid": self._setting("site", "s1"),
             "personTypeId": self._setting("person_type", "1"),
-            "currency": self._setting("currency", "RUB"),
+            "currency": currency or self._setting("currency", "RUB"),
             **_fields(job),
             "xmlId": job.write.origin,
         }
@@ -289,12 +320,44 @@ def _payment_commands(job: Job) -> list[Asked]:
 
 def _filling(job: Job) -> list[Asked]:
     """What a new order gets after it was added: its goods, then its properties."""
-    currency = job.answers["added"]["order"].get("currency")
+    return _goods(job, job.answers["added"]["order"]) + _modify(job)
+
+
+def _goods(job: Job, order: Raw) -> list[Asked]:
+    """The goods that the order lacks. A row is known by its key: the order's and the row's place.
+
+    Where somebody has put the same goods into it by hand, that row counts as ours. The price is said to be our own
+    (customPrice), or the shop puts its catalogue's in its place (docs of sale.basketitem.add).
+    """
+    present = rows_of(order.get("basketItems"), "basketItems")
+    keys = {str(item.get("xmlId")) for item in present}
+    due = [(f"{job.write.origin}/{at}", line) for at, line in enumerate(_basket(job), 1)]
+    ours = {key for key, _ in due}
+    others = [item for item in present if str(item.get("xmlId")) not in ours]
     asked: list[Asked] = []
-    for at, line in enumerate(job.change.get("basket") or []):
-        fields = {"orderId": _id(job), "currency": currency, **line}
-        asked.append((job, f"basket {at}", ("sale.basketitem.add", {"fields": fields})))
-    return asked + _modify(job)
+    for key, line in due:
+        twin = next((item for item in others if key not in keys and _same_goods(item, line)), None)
+        if twin:
+            others.remove(twin)
+        elif key not in keys:
+            asked.append((job, key, ("sale.basketitem.add", {"fields": _good(job, order, line) | {"xmlId": key}})))
+    return asked
+
+
+def _good(job: Job, order: Raw, line: Raw) -> Raw:
+    own = {"customPrice": "Y", "basePrice": line.get("price"), "discountPrice": 0, "productId": 0}
+    return {"canBuy": "Y", **own, **line, "orderId": _id(job), "currency": order.get("currency")}
+
+
+def _same_goods(item: Raw, line: Raw) -> bool:
+    named = _same(item.get("name"), line.get("name")) or (
+        bool(line.get("productId")) and _same(item.get("productId"), line["productId"])
+    )
+    return named and Decimal(str(item.get("quantity") or 0)) == Decimal(str(line.get("quantity") or 0))
+
+
+def _basket(job: Job) -> list[Raw]:
+    return list((job.write.begun or job.change).get("basket") or [])
 
 
 def _same(present: Json, wanted: Json) -> bool:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Protocol
 from urllib.parse import urlencode
 
-from bus.errors import BusError, NotReady, Permanent, Transient, UnknownOutcome
+from bus.errors import BusError, NotReady, Permanent, SystemStopped, Transient, UnknownOutcome, Unrepeatable
 from bus.model import Json
-from bus.ports import Throttle
-from bus.systems.bitrix_errors import Next, Refusal, error_of, rule_for
+from bus.ports import Spent, Throttle
+from bus.systems.bitrix_errors import STOP_S, Next, Refusal, error_of, rule_for
 from bus.systems.http import Hook, unclear
+from bus.systems.retry_classes import is_write, meant
 
 BATCH = 50
 PAGE = 50
-OPERATING_LIMIT_S = 480.0
-"""Seconds in ten minutes after which Bitrix24 blocks a method (docs, limits); a lower limit shows as an error."""
 
 Params = Mapping[str, Json]
 Command = tuple[str, Params]
-
-_READS = frozenset({"get", "list", "fields", "getfields", "findbycomm", "profile", "scope", "methods"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,14 @@ class Breaker(Protocol):
         """Raise NotReady while the circuit is open."""
         ...
 
+    def wait(self, system: str) -> float:
+        """Seconds until a call is worth making."""
+        ...
+
+    def closed(self, system: str) -> bool:
+        """Nobody doubts that calls go through."""
+        ...
+
     def succeeded(self, system: str) -> None:
         """The system answered."""
         ...
@@ -73,6 +78,34 @@ class Breaker(Protocol):
     def failed(self, system: str) -> None:
         """It did not, or not sensibly."""
         ...
+
+    def stop(self, system: str, reason: str) -> datetime:
+        """It refuses us as a whole; when it is tried again."""
+        ...
+
+
+class _Unbroken:
+    """For calls that no breaker guards."""
+
+    def guard(self, system: str) -> None:
+        """Every call is made."""
+
+    def wait(self, system: str) -> float:
+        del system
+        return 0.0
+
+    def closed(self, system: str) -> bool:
+        return bool(system)
+
+    def succeeded(self, system: str) -> None:
+        """Nothing to close."""
+
+    def failed(self, system: str) -> None:
+        """Nothing to open."""
+
+    def stop(self, system: str, reason: str) -> datetime:
+        del system, reason
+        return datetime.now(UTC) + timedelta(seconds=STOP_S)
 
 
 class Rest:
@@ -90,7 +123,8 @@ class Rest:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.system, self.urgent = system, urgent
-        self._hook, self._throttle, self._breaker, self._now = hook, throttle, breaker, now
+        self._hook, self._throttle, self._now = hook, throttle, now
+        self._breaker: Breaker = breaker or _Unbroken()
         self._meter = Meter(throttle)
         self.claims: Claims = claims or _Unclaimed()
 
@@ -100,6 +134,27 @@ class Rest:
         copy._meter, copy.claims = self._meter, self.claims
         return copy
 
+    def wait(self) -> float:
+        """Seconds until a request would be let through by budget and breaker, 0: now. Takes nothing, raises nothing."""
+        return max(self._throttle.wait(urgent=self.urgent), self._breaker.wait(self.system))
+
+    def left(self) -> float:
+        """Requests that may be sent before one has to wait for the budget."""
+        return self._throttle.left(urgent=self.urgent)
+
+    def probe(self) -> None:
+        """While the system is in doubt (its circuit is not closed), try it with a call that changes nothing.
+
+        Raises that call's error. So no delivery uses up an attempt to find out that the system is still away.
+        """
+        if not self._breaker.closed(self.system):
+            self.call("server.time", {})
+
+    @property
+    def latency_s(self) -> float:
+        """How long requests have taken lately, in seconds, waiting for the budget not counted."""
+        return self._hook.latency_s
+
     def close(self) -> None:
         """Close the connections, for all copies."""
         self._hook.close()
@@ -107,14 +162,19 @@ class Rest:
     def call(self, method: str, params: Params) -> Json:
         """The `result` of one call. Raises what bus.systems.bitrix_errors makes of its error."""
         self._ready(method)
-        body = self._ask(method, params, writes=is_write(method))
+        try:
+            body = self._ask(method, params, writes=is_write(method))
+        except UnknownOutcome as unknown:
+            raise meant(unknown, method) from None
+        self._meter.read([(method, body.get("time"))])
+        self._breaker.succeeded(self.system)
         return body["result"]
 
     def batch(self, commands: Sequence[Command]) -> list[Outcome]:
         """Up to 50 commands in one request; one outcome each, in their order. Raises when the request as a whole fails.
 
         Commands of a method whose operating time is used up are not sent. A command that appears in neither map of
-        the answer may have been carried out: UnknownOutcome.
+        the answer may have been carried out: what that means is its class's (bus.systems.retry_classes).
         """
         if len(commands) > BATCH:
             raise ValueError(f"{len(commands)} commands in one batch, at most {BATCH}")
@@ -129,7 +189,8 @@ class Rest:
     def run(self, groups: Sequence[Sequence[Command]]) -> list[list[Outcome]]:
         """Any number of groups of up to 50 commands, each group within one request. Never raises a BusError.
 
-        When a request as a whole fails, its commands have that error, and those of later requests are not sent.
+        When a request as a whole fails, each of its commands has that error as its class means it, and those of later
+        requests are not sent.
         What a batch cannot say (an empty list, a text that looks like a reference) goes as calls of its own.
         """
         told: list[list[Outcome]] = []
@@ -191,7 +252,7 @@ class Rest:
         try:
             outcomes = self.batch(commands) if fit_for_batch(commands) else self._singly(commands)
         except BusError as error:
-            return [[error] * len(group) for group in pack], _not_sent(error)
+            return [[meant(error, method) for method, _ in group] for group in pack], _not_sent(error)
         flat = iter(outcomes)
         return [[next(flat) for _ in group] for group in pack], None
 
@@ -212,12 +273,13 @@ class Rest:
     def _batch(self, keyed: Mapping[str, Command]) -> dict[str, Outcome]:
         cmd = {key: f"{method}?{encode(params)}" for key, (method, params) in keyed.items()}
         writes = any(is_write(method) for method, _ in keyed.values())
-        result = self._ask("batch", {"halt": 0, "cmd": cmd}, writes=writes)["result"]
-        maps = {name: _map(result, name) for name in ("result", "result_error", "result_time")}
-        for key, clock in maps["result_time"].items():
-            if key in keyed:
-                self._meter.read(keyed[key][0], clock)
-        return {key: self._outcome(key, command, maps) for key, command in keyed.items()}
+        body = self._ask("batch", {"halt": 0, "cmd": cmd}, writes=writes)
+        maps = {name: _map(body["result"], name) for name in ("result", "result_error", "result_time")}
+        inner = [(keyed[key][0], clock) for key, clock in maps["result_time"].items() if key in keyed]
+        self._meter.read([("batch", body.get("time")), *inner])
+        outcomes = {key: self._outcome(key, command, maps) for key, command in keyed.items()}
+        self._judge(list(outcomes.values()))
+        return outcomes
 
     def _outcome(self, key: str, command: Command, maps: Mapping[str, dict[str, Json]]) -> Outcome:
         method = command[0]
@@ -225,20 +287,34 @@ class Rest:
             return Result(maps["result"][key])
         said = maps["result_error"].get(key)
         if said is None:
-            return unclear(f"{method}: the batch says nothing of it", f"{method} unanswered", writes=is_write(method))
-        said = said if isinstance(said, dict) else {"error_description": str(said)}
-        return self._refused(method, said, 200, writes=is_write(method), inner=True)
+            error = unclear(f"{method}: the batch says nothing of it", f"{method} unanswered", writes=is_write(method))
+        else:
+            said = said if isinstance(said, dict) else {"error_description": str(said)}
+            error = self._refused(method, said, 200, writes=is_write(method), inner=True)
+        return meant(error, method)
+
+    def _judge(self, outcomes: list[Outcome]) -> None:
+        """Tell the breaker of a batch: a system that answers but one of its commands otherwise has not stopped."""
+        stops = [outcome for outcome in outcomes if isinstance(outcome, SystemStopped)]
+        if len(stops) < len(outcomes):
+            self._breaker.succeeded(self.system)
+            return
+        until = self._breaker.stop(self.system, str(stops[0]))
+        for stop in stops:
+            stop.until = until
 
     def _ask(self, method: str, params: Params, *, writes: bool) -> dict[str, Json]:
+        """The answer of one request. The breaker is told of what is none, or a refusal; the caller tells of success."""
         try:
             body = self._exchange(method, params, writes=writes)
         except (Transient, UnknownOutcome):
-            if self._breaker:
-                self._breaker.failed(self.system)
+            self._breaker.failed(self.system)
             raise
-        if self._breaker:
-            self._breaker.succeeded(self.system)
+        except SystemStopped as stopped:
+            stopped.until = self._breaker.stop(self.system, str(stopped))
+            raise
         if isinstance(body, BusError):
+            self._breaker.succeeded(self.system)
             raise body
         return body
 
@@ -247,20 +323,18 @@ class Rest:
         answer = self._hook.post(method, params, writes=writes, admit=self._admit)
         if "error" in answer.body:
             error = self._refused(method, answer.body, answer.status, writes=writes)
-            if isinstance(error, Transient | UnknownOutcome):
+            if isinstance(error, Transient | UnknownOutcome | SystemStopped):
                 raise error
             return error
         if "result" not in answer.body:
             message = f"{method}: HTTP {answer.status} with neither result nor error"
             raise unclear(message, f"{method} no result", writes=writes)
-        self._meter.read(method, answer.body.get("time"))
         return answer.body
 
     def _admit(self) -> None:
         """Before each HTTP request; the breaker comes last, so that its one probe is not spent on an empty budget."""
         self._throttle.acquire(urgent=self.urgent)
-        if self._breaker:
-            self._breaker.guard(self.system)
+        self._breaker.guard(self.system)
 
     def _refused(
         self, method: str, said: Mapping[str, Json], status: int, *, writes: bool, inner: bool = False
@@ -280,32 +354,36 @@ class Rest:
         if parked:
             raise parked[method]
 
-    def _parked(self, methods: Iterable[str]) -> dict[str, NotReady]:
-        times = {method: self._throttle.parked(method) for method in methods}
+    def _parked(self, methods: Collection[str]) -> dict[str, NotReady]:
         return {
             method: NotReady(f"{method}: its operating time is used up", until=until, cause=f"{method} parked")
-            for method, until in times.items()
-            if until is not None
+            for method, until in self._throttle.parked(methods, urgent=self.urgent).items()
         }
 
 
 class Meter:
-    """Reads the operating seconds of each answer; parks a method that the system is sure to refuse next."""
+    """Reads the operating seconds of each answer, and tells them to the throttle, which parks by them."""
 
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle
         self._resets: dict[str, datetime] = {}
         self._lock = threading.Lock()
 
-    def read(self, method: str, clock: Json) -> None:
-        """`operating` is what the method has used in its window so far, not what this call took."""
-        if not isinstance(clock, dict) or not clock.get("operating_reset_at"):
-            return
-        reset_at = datetime.fromtimestamp(float(clock["operating_reset_at"]), UTC)
+    def read(self, clocks: Iterable[tuple[str, Json]]) -> None:
+        """What one answer says by method; of several sayings on one method the largest counts.
+
+        `operating` is what the method has used in its window so far, not what this call took. A batch may be billed to
+        its commands' methods or, as portals of 2026 do it, to `batch`, which then shows with every command.
+        """
+        told: dict[str, Spent] = {}
+        for method, clock in clocks:
+            spent = _spent(clock)
+            if spent and (method not in told or told[method].seconds < spent.seconds):
+                told[method] = spent
         with self._lock:
-            self._resets[method] = reset_at
-        if float(clock.get("operating") or 0) > OPERATING_LIMIT_S:
-            self._throttle.park(method, reset_at)
+            self._resets |= {method: spent.reset_at for method, spent in told.items()}
+        if told:
+            self._throttle.spent(told)
 
     def reset_at(self, method: str) -> datetime | None:
         """When the oldest minute of the method's window leaves, as last told."""
@@ -313,9 +391,12 @@ class Meter:
             return self._resets.get(method)
 
 
-def is_write(method: str) -> bool:
-    """Whether a call changes anything, by the last part of its name."""
-    return method.rpartition(".")[2].lower() not in _READS
+def _spent(clock: Json) -> Spent | None:
+    """The counter of a `time` block; None where it keeps none (a box) or says something else."""
+    try:
+        return Spent(float(clock["operating"]), datetime.fromtimestamp(float(clock["operating_reset_at"]), UTC))
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def rows_of(value: Json, key: str) -> list[Json]:
@@ -401,4 +482,4 @@ def _not_sent(error: BusError) -> BusError:
 
 def _answered(error: BusError) -> bool:
     """Whether an error is the system's word on one call, so that the next one may be tried."""
-    return not isinstance(error, NotReady | Transient | UnknownOutcome)
+    return not isinstance(error, NotReady | Transient | UnknownOutcome | Unrepeatable)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -22,6 +23,8 @@ from bus.model import Json
 
 CONNECT_S = 5.0
 STOP_S = 300
+_NEWEST = 0.2
+"""Weight of the newest request in the average latency."""
 _MOVED = frozenset({301, 302, 307, 308})
 _POOL = 16
 _HOOK_PATH = re.compile(r"(/rest/)[^/\s\"']+/[^/\s\"'?]+/")
@@ -51,6 +54,8 @@ class Hook:
         self._url = _Address(url.get_secret_value())
         self._timeout = (CONNECT_S, timeout_s)
         self._now = now
+        self.latency_s = 0.0
+        """How long requests have taken lately, in seconds: a moving average, waiting to be admitted not counted."""
         self._session = _session()
         _keep_logs_clean()
 
@@ -84,10 +89,13 @@ class Hook:
     ) -> requests.Response:
         body = json.dumps(params, default=str).encode()
         admit()
+        begun = monotonic()
         try:
             return self._session.post(self._url.of(method), data=body, timeout=self._timeout, allow_redirects=False)
         except requests.RequestException as trouble:
             error = self._failed(method, trouble, writes=writes)
+        finally:
+            self.latency_s += (monotonic() - begun - self.latency_s) * _NEWEST
         raise error  # outside of the handler: the exception of requests, which knows the URL, is not even its context
 
     def _failed(self, method: str, trouble: requests.RequestException, *, writes: bool) -> BusError:

@@ -10,7 +10,8 @@ from typing import TypeVar
 from bus.errors import BusError, NotReady, UnknownOutcome
 from bus.model import Json
 from bus.ports import Failed, Raw, Write, Written
-from bus.systems.bitrix_rest import Command, Outcome, Rest, Result, is_write
+from bus.systems.bitrix_rest import Command, Outcome, Rest, Result
+from bus.systems.retry_classes import is_write
 
 T = TypeVar("T")
 

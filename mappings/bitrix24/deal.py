@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC
 from decimal import Decimal
 from typing import Annotated
@@ -88,6 +89,25 @@ def carries(tables: Tables) -> frozenset[str]:
 def writes(tables: Tables) -> frozenset[str]:
     """A deal takes everything that it holds."""
     return carries(tables)
+
+
+def asks(fields: Collection[str], tables: Tables) -> frozenset[str]:
+    """Product rows and the contact are read by calls of their own, and so are the portal's links of orders."""
+    parts = {"rows"} if "lines" in fields else set[str]()
+    if any(field.startswith("customer.") for field in fields):
+        parts.add("contact")
+    if tables.name("fields", "order_links"):
+        parts.add("links")
+    return frozenset(parts)
+
+
+def means(field: str, said: Json, wanted: Json) -> bool:
+    """Rows without the shop's products, in a portal that keeps none, mean the same rows; the comment is plain text."""
+    if field == "lines" and said and wanted and not any(line.get("product") for line in said):
+        return bool(said == [{**line, "product": None} for line in wanted])
+    if field == "comment":
+        return (said or None) == (values.plain(wanted) or None)
+    return bool(said == wanted)
 
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:

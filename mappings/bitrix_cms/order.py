@@ -6,6 +6,7 @@ are read, and a basket is written only when an order is created.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC
 from typing import Annotated
 
@@ -81,6 +82,18 @@ def carries(tables: Tables) -> frozenset[str]:
 def writes(tables: Tables) -> frozenset[str]:
     """What an order that exists can be told."""
     return carries(tables) - {"number", "total", "lines", "delivery.method"}
+
+
+def asks(fields: Collection[str], tables: Tables) -> frozenset[str]:
+    """Nothing: it comes whole."""
+    del fields, tables
+    return frozenset()
+
+
+def means(field: str, said: Json, wanted: Json) -> bool:
+    """It says what it means."""
+    del field
+    return bool(said == wanted)
 
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:

@@ -6,7 +6,7 @@ pay system's own name. A new pay system therefore never blocks a payment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from bus.errors import BadInput, UnknownCode
@@ -67,6 +67,18 @@ def carries(tables: Tables) -> frozenset[str]:  # noqa: ARG001 - every shop keep
 def writes(tables: Tables) -> frozenset[str]:
     """What a payment that exists can be told: its pay system is the shop's own."""
     return carries(tables) - {"method"}
+
+
+def asks(fields: Collection[str], tables: Tables) -> frozenset[str]:
+    """Nothing: it comes whole."""
+    del fields, tables
+    return frozenset()
+
+
+def means(field: str, said: Json, wanted: Json) -> bool:
+    """It says what it means."""
+    del field
+    return bool(said == wanted)
 
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:

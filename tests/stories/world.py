@@ -91,7 +91,7 @@ class World:
         """Hand over what was published and drain the lanes once."""
         events, self.bells.published = self.bells.published, []
         self.wiring.pipeline.process(events)
-        turn = datetime.now(UTC) + timedelta(seconds=10)
+        turn = datetime.now(UTC) + timedelta(seconds=2)
         for system in ("shop", "crm"):
             for urgent in (True, False):
                 self.wiring.lane(system, urgent).drain(until=turn)
@@ -154,7 +154,7 @@ def raw_config(crm_url: str, shop_url: str, **changes: Any) -> dict[str, Any]:
         "bank": {"kind": "events", "keys": [BANK_KEY]},
     }
     for name, system in systems.items():
-        system |= {"timeout_s": 5, "routes": ROUTES[name], **changes.get(name, {})}
+        system |= {"timeout_s": 5, "late_s": 0.05, "routes": ROUTES[name], **changes.get(name, {})}
     return {"systems": systems, "limits": limits, **changes.get("top", {})}
 
 

@@ -163,6 +163,71 @@ def test_an_order_created_without_its_goods_is_probed_and_never_created_again(cm
     assert set(cms.find("order", ["o-9"])) == {"o-9"}
 
 
+BASKET = [
+    {"productId": 348, "name": "Чайник", "price": "980.00", "quantity": "1"},
+    {"name": "Чашка", "price": "150.50", "quantity": "6"},
+    {"name": "Чашка", "price": "150.50", "quantity": "6"},
+]
+
+
+def goods(raw: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(item["name"], item["price"], item["quantity"], item["xmlId"]) for item in raw["basketItems"]]
+
+
+WHOLE = [("Чайник", 980, 1, "o-9/1"), ("Чашка", 150.5, 6, "o-9/2"), ("Чашка", 150.5, 6, "o-9/3")]
+
+
+def test_each_row_of_a_new_order_has_a_key_and_our_price(cms: Urgent) -> None:
+    told = written(cms, Write("order", "o-9", None, {"basket": BASKET}))
+    assert goods(told.raw) == WHOLE
+    assert {item["customPrice"] for item in told.raw["basketItems"]} == {"Y"}
+
+
+@pytest.mark.parametrize("after", range(4))
+def test_an_order_that_was_begun_gets_what_it_lacks_and_nothing_twice(cms: Urgent, shop: Shop, after: int) -> None:
+    shop.faults.add({"kind": "drop_before", "method": "sale.basketitem.add", "after": after, "count": 1})
+    cms.write([Write("order", "o-9", None, {"basket": BASKET})])
+    begun = Write("order", "o-9", cms.find("order", ["o-9"])["o-9"].id, {}, begun={"basket": BASKET})
+    assert goods(written(cms, begun).raw) == WHOLE
+    assert goods(written(cms, begun).raw) == WHOLE
+    assert shop.calls.summary()["by_method"]["sale.order.add"] == 1
+
+
+def test_goods_that_a_person_has_put_in_by_hand_count_as_ours(cms: Urgent, shop: Shop) -> None:
+    made = placed(
+        shop, lines=[{"name": "Чашка", "price": 140, "quantity": 6}, {"name": "Ложка", "price": 1, "quantity": 2}]
+    )
+    told = written(cms, Write("order", "o-9", str(made["id"]), {}, begun={"basket": BASKET}))
+    assert sorted(item["name"] for item in told.raw["basketItems"]) == ["Ложка", "Чайник", "Чашка", "Чашка"]
+
+
+def test_an_order_of_many_rows_is_finished_in_several_requests(cms: Urgent, shop: Shop) -> None:
+    basket = [{"name": f"Товар {at}", "price": "1.00", "quantity": "1"} for at in range(120)]
+    shop.faults.add({"kind": "drop_before", "method": "sale.basketitem.add", "after": 70, "count": 1})
+    cms.write([Write("order", "o-9", None, {"basket": basket})])
+    made = cms.find("order", ["o-9"])["o-9"]
+    assert len(made.raw["basketItems"]) == 70
+    told = written(cms, Write("order", "o-9", made.id, {"fields": {"comments": "x"}}, begun={"basket": basket}))
+    assert sorted(item["name"] for item in told.raw["basketItems"]) == sorted(line["name"] for line in basket)
+    assert (told.raw["price"], told.raw["comments"]) == (120, "x")
+
+
+def test_a_row_that_the_shop_refuses_is_named_once_the_order_is_there(cms: Urgent, shop: Shop) -> None:
+    refusal = {"error": "200140400007", "text": "basket item is not saved - bad data"}
+    shop.faults.add({"kind": "refuse", "method": "sale.basketitem.add", **refusal})
+    first = failed(cms, Write("order", "o-9", None, {"basket": BASKET}))
+    assert isinstance(first.error, UnknownOutcome)
+    begun = Write("order", "o-9", cms.find("order", ["o-9"])["o-9"].id, {}, begun={"basket": BASKET})
+    told = failed(cms, begun)
+    assert isinstance(told.error, Permanent)
+    assert told.error.cause == "sale.basketitem.add 200140400007"
+
+
+def test_an_order_is_made_in_the_currency_of_its_goods(cms: Urgent) -> None:
+    told = written(cms, Write("order", "o-9", None, {"basket": [{**BASKET[0], "currency": "EUR"}]}))
+    assert (told.raw["currency"], told.raw["basketItems"][0]["currency"]) == ("EUR", "EUR")
+
+
 def test_forty_updates_take_few_requests(cms: Urgent, shop: Shop) -> None:
     writes = [order(placed(shop)["id"], fields={"comments": f"{at}"}) for at in range(40)]
     told = cms.write(writes)

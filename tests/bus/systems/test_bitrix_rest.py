@@ -1,3 +1,4 @@
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -6,12 +7,15 @@ import fakeredis
 import pytest
 from pydantic import SecretStr
 
-from bus.breaker import Breaker
+from bus.breaker import Breaker, Circuit
+from bus.budget import Budget
+from bus.config import Rate
 from bus.errors import NotReady, Permanent, SystemStopped, Transient, UnknownOutcome
+from bus.ports import Spent
 from bus.sandbox import phpform
 from bus.sandbox.bitrix24.portal import Portal
 from bus.systems.bitrix_errors import NotFound
-from bus.systems.bitrix_rest import Command, Rest, Result, encode
+from bus.systems.bitrix_rest import Command, Meter, Rest, Result, encode
 from bus.systems.http import Answer, Hook
 
 
@@ -21,19 +25,28 @@ class Notes:
     def __init__(self) -> None:
         self.acquired: list[bool] = []
         self.refusals = 0
+        self.waits = {True: 0.0, False: 0.0}
         self.parking: dict[str, datetime] = {}
+        self.told: dict[str, Spent] = {}
 
     def acquire(self, *, urgent: bool) -> None:
         self.acquired.append(urgent)
 
+    def wait(self, *, urgent: bool) -> float:
+        return self.waits[urgent]
+
     def refused(self) -> None:
         self.refusals += 1
+
+    def spent(self, methods: Mapping[str, Spent]) -> None:
+        self.told |= methods
 
     def park(self, method: str, until: datetime) -> None:
         self.parking[method] = until
 
-    def parked(self, method: str) -> datetime | None:
-        return self.parking.get(method)
+    def parked(self, methods: Collection[str], *, urgent: bool) -> dict[str, datetime]:
+        del urgent
+        return {method: until for method, until in self.parking.items() if method in methods}
 
 
 @pytest.fixture
@@ -44,6 +57,18 @@ def throttle() -> Notes:
 @pytest.fixture
 def rest(portal_url: str, throttle: Notes) -> Any:
     made = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), throttle)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker(fakeredis.FakeRedis(), failures=2)
+
+
+@pytest.fixture
+def guarded(portal_url: str, throttle: Notes, breaker: Breaker) -> Any:
+    made = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), throttle, breaker=breaker)
     yield made
     made.close()
 
@@ -144,13 +169,54 @@ def test_a_blocked_method_is_parked_and_others_go_on(rest: Rest, portal: Portal,
         rest.call(*commands[0])
 
 
-def test_a_method_over_its_operating_time_is_parked_before_it_is_refused(
-    rest: Rest, portal: Portal, throttle: Notes
-) -> None:
+def test_operating_times_are_told_by_method(rest: Rest, portal: Portal, throttle: Notes) -> None:
+    portal.limits.configure({"operating": {"limit": 480, "costs": {"crm.item.add": 200, "profile": 7}}})
+    rest.batch([deal("a"), deal("b")])
+    rest.call("profile", {})
+    seconds = {method: int(spent.seconds) for method, spent in throttle.told.items()}
+    assert seconds == {"batch": 0, "crm.item.add": 400, "profile": 7}
+    assert all(spent.reset_at > datetime.now(UTC) for spent in throttle.told.values())
+
+
+def test_a_method_over_its_operating_time_is_parked_before_it_is_refused(portal_url: str, portal: Portal) -> None:
     portal.limits.configure({"operating": {"limit": 480, "costs": {"crm.item.add": 481}}})
-    rest.batch([deal("a"), ("profile", {})])
-    assert set(throttle.parking) == {"crm.item.add"}
-    assert throttle.parking["crm.item.add"] > datetime.now(UTC)
+    budget = Budget(fakeredis.FakeRedis(), Rate(), system="crm", portal="p")
+    limited = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), budget)
+    limited.batch([deal("a"), ("profile", {})])
+    refused, profile = limited.with_urgency(urgent=True).batch([deal("b"), ("profile", {})])
+    assert isinstance(refused, NotReady)
+    assert isinstance(profile, Result)
+    assert titles(portal) == ["a"]
+    limited.close()
+
+
+def counter(seconds: float, reset_at: float) -> dict[str, Any]:
+    return {"operating": seconds, "operating_reset_at": reset_at}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "expected"),
+    [
+        (None, [counter(3, 60), counter(5, 70), counter(4, 80)], {"crm.item.update": 5}),
+        (counter(0, 60), [counter(5, 70)], {"batch": 0, "crm.item.update": 5}),
+        (counter(481, 60), [counter(481, 60)], {"batch": 481, "crm.item.update": 481}),
+        (None, [{}, None, "PHP", {"operating": 3}, counter(3, 1e30), {"operating_reset_at": 9}], {}),
+    ],
+    ids=["the largest of several", "billed to the methods", "billed to batch", "nothing to read"],
+)
+def test_a_counter_is_read_outside_and_inside(
+    throttle: Notes, outer: Any, inner: list[Any], expected: dict[str, float]
+) -> None:
+    Meter(throttle).read([("batch", outer), *(("crm.item.update", clock) for clock in inner)])
+    assert {method: spent.seconds for method, spent in throttle.told.items()} == expected
+
+
+def test_a_method_whose_reset_has_passed_is_parked_for_ten_minutes(rest: Rest, portal: Portal, throttle: Notes) -> None:
+    rest._meter.read([("profile", counter(500, 1_700_000_000))])
+    portal.faults.add({"kind": "method_429", "method": "profile", "count": 1})
+    with pytest.raises(NotReady):
+        rest.call("profile", {})
+    assert throttle.parking["profile"] > datetime.now(UTC) + timedelta(seconds=590)
 
 
 def test_urgency_is_told_to_the_throttle(rest: Rest, throttle: Notes) -> None:
@@ -159,11 +225,70 @@ def test_urgency_is_told_to_the_throttle(rest: Rest, throttle: Notes) -> None:
     assert throttle.acquired == [False, True]
 
 
-def test_a_revoked_hook_stops_the_system(rest: Rest, portal: Portal, secret: str) -> None:
+def test_a_call_waits_for_the_budget_or_the_breaker_whichever_is_longer(portal_url: str, throttle: Notes) -> None:
+    breaker = Breaker(fakeredis.FakeRedis(), failures=1)
+    bulk = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), throttle, breaker=breaker)
+    urgent = bulk.with_urgency(urgent=True)
+    assert bulk.wait() == 0
+    throttle.waits[False] = 0.7
+    assert (bulk.wait(), urgent.wait()) == (0.7, 0)
+    breaker.failed("crm")
+    assert (bulk.wait(), urgent.wait()) == pytest.approx((1, 1), abs=0.3)
+    breaker.stop("crm", "OVERLOAD_LIMIT")
+    assert (bulk.wait(), urgent.wait()) == pytest.approx((300, 300), abs=1)
+    bulk.close()
+
+
+def test_a_revoked_hook_stops_the_system(guarded: Rest, breaker: Breaker, portal: Portal, secret: str) -> None:
     portal.faults.add({"kind": "auth_revoked"})
     with pytest.raises(SystemStopped) as raised:
-        rest.batch([deal("a")])
-    assert secret not in str(raised.value)
+        guarded.batch([deal("a")])
+    state = breaker.state("crm")
+    assert state.circuit is Circuit.STOPPED
+    assert raised.value.until - datetime.now(UTC) < timedelta(seconds=300)
+    assert "incoming webhook" in str(state.reason)
+    assert secret not in f"{raised.value} {state.reason}"
+    with pytest.raises(NotReady, match="is stopped"):
+        guarded.call("profile", {})
+    assert portal.calls.summary()["requests"] == 1
+
+
+def test_a_stopped_system_is_resumed_by_the_first_probe_that_is_answered(
+    portal_url: str, portal: Portal, throttle: Notes
+) -> None:
+    now = [datetime.now(UTC).timestamp()]
+    breaker = Breaker(fakeredis.FakeRedis(), stop_probe_s=300, clock=lambda: now[0])
+    guarded = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), throttle, breaker=breaker)
+    portal.faults.add({"kind": "auth_revoked"})
+    for _ in range(2):
+        with pytest.raises(SystemStopped):
+            guarded.call("profile", {})
+        now[0] += 300
+    portal.faults.clear()
+    guarded.call("profile", {})
+    assert breaker.state("crm").circuit is Circuit.CLOSED
+    guarded.close()
+
+
+def test_one_command_that_may_not_be_used_does_not_stop_the_system(
+    guarded: Rest, breaker: Breaker, portal: Portal
+) -> None:
+    portal.faults.add({"kind": "refuse", "method": "profile", "error": "insufficient_scope", "status": 403})
+    refused, made = guarded.batch([("profile", {}), deal("a")])
+    assert isinstance(refused, SystemStopped)
+    assert isinstance(made, Result)
+    assert breaker.state("crm").circuit is Circuit.CLOSED
+    guarded.batch([("profile", {}), ("profile", {})])
+    assert breaker.state("crm").circuit is Circuit.STOPPED
+
+
+def test_a_portal_behind_a_page_of_someone_else_stops_the_system(
+    guarded: Rest, breaker: Breaker, portal: Portal
+) -> None:
+    portal.faults.add({"kind": "moved", "location": ""})
+    with pytest.raises(SystemStopped):
+        guarded.call("profile", {})
+    assert breaker.state("crm").circuit is Circuit.STOPPED
 
 
 @pytest.mark.parametrize("kind", ["error_after", "drop_after"])
@@ -182,17 +307,15 @@ def test_what_comes_after_a_request_without_answer_is_not_sent(rest: Rest, porta
     assert len(titles(portal)) == 50
 
 
-def test_a_server_error_inside_a_batch_is_unknown_for_that_write_only(rest: Rest, portal: Portal) -> None:
+def test_a_server_error_inside_a_batch_is_that_commands_only(rest: Rest, portal: Portal) -> None:
     portal.faults.add({"kind": "error_before", "method": "crm.item.update", "count": 1})
     key = portal.act({"do": "create_deal"})["id"]
     update = "crm.item.update", {"entityTypeId": 2, "id": key, "fields": {"title": "x"}}
     told = rest.batch([update, update])
-    assert [type(one) for one in told] == [UnknownOutcome, Result]
+    assert [type(one) for one in told] == [Transient, Result]  # an update may simply be written again
 
 
-def test_the_breaker_counts_requests_without_a_sensible_answer(portal_url: str, portal: Portal) -> None:
-    breaker = Breaker(fakeredis.FakeRedis(), failures=2)
-    guarded = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), Notes(), breaker=breaker)
+def test_the_breaker_counts_requests_without_a_sensible_answer(guarded: Rest, portal: Portal) -> None:
     portal.faults.add({"kind": "drop_before", "count": 3})
     for _ in range(2):
         with pytest.raises(Transient):
@@ -200,17 +323,13 @@ def test_the_breaker_counts_requests_without_a_sensible_answer(portal_url: str, 
     with pytest.raises(NotReady, match="failed repeatedly"):
         guarded.call("profile", {})
     assert portal.calls.summary()["requests"] == 2
-    guarded.close()
 
 
-def test_a_refusal_is_a_sign_of_life(portal_url: str) -> None:
-    breaker = Breaker(fakeredis.FakeRedis(), failures=2)
-    guarded = Rest("crm", Hook(SecretStr(portal_url), timeout_s=5), Notes(), breaker=breaker)
+def test_a_refusal_is_a_sign_of_life(guarded: Rest, breaker: Breaker) -> None:
     breaker.failed("crm")
     with pytest.raises(NotFound):
         guarded.call("crm.item.get", {"entityTypeId": 2, "id": 999})
     assert breaker.state("crm").failures == 0
-    guarded.close()
 
 
 def test_long_lists_come_whole(rest: Rest, portal: Portal) -> None:

@@ -1,0 +1,102 @@
+"""Creating: a record is noted before the call that makes it, and looked for by our own key before that is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from bus.claimed import Job
+from bus.ledger import entities
+from bus.ledger.database import Connection
+from bus.ledger.entities import Known
+from bus.observe import fetched
+from bus.parts import Parts
+from bus.ports import Adapter
+
+
+class Creating:
+    """The creations of one system's lane."""
+
+    def __init__(self, system: str, adapter: Adapter, parts: Parts, reload: Callable[[Collection[Job]], None]) -> None:
+        self._system, self._adapter, self._parts, self._reload = system, adapter, parts, reload
+        self._late = timedelta(seconds=parts.config.systems[system].late_s)
+
+    def begin(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
+        """Note creations before their call; one that was begun before is looked for first, by our own key.
+
+        One that others have named already (the shop's order names its deal) is looked for by that name, not created.
+        What turns out to be there is linked, and from then on read and written like any other. Returns those of which
+        it is too early to say: the call that was to make them may still be at work.
+        """
+        fresh = self._unnamed(record_type, jobs)
+        if not fresh:
+            return []
+        with self._parts.ledger.transaction() as connection:
+            first = entities.begin_creating(connection, [job.id for job in fresh], self._system, record_type)
+        begun = [job for job in fresh if job.id not in first]
+        if not begun:
+            return []
+        found = self._adapter.find(record_type, [str(job.id) for job in begun])
+        for job in begun:
+            if record := found.get(str(job.id)):
+                self._parts.ledger.run(partial(know, self._system, job.known, record_type, record.id))
+        self._reload(begun)
+        return [job for job in begun if job.external_id is None and self.wait_until(job)]
+
+    def wait_until(self, job: Job) -> datetime | None:
+        """When the last call that was to create this record, or a part of it, can have no late effect any more.
+
+        None: by now. Repeated before that, it could be there twice: once by us, once by the call we took for lost.
+        """
+        since = job.linked.creating_since if job.linked else None
+        until = since + self._late if since else None
+        return until if until and until > self._parts.now() else None
+
+    def promise(self, jobs: Sequence[Job]) -> None:
+        """Note what creations are about to say, and which are about to be finished."""
+        told = {job.id: job.told for job in jobs if job.external_id is None}
+        begun = [job.id for job in jobs if job.unfinished]
+        if told or begun:
+            with self._parts.ledger.transaction() as connection:
+                entities.promise(connection, self._system, told)
+                entities.go_on(connection, self._system, begun)
+
+    def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
+        """Jobs whose record nobody has named yet; a named one that is there is linked."""
+        named = self._names(record_type, jobs)
+        if not named:
+            return list(jobs)
+        present, _ = fetched(self._adapter, record_type, sorted(set(named.values())))
+        found = [job for job in jobs if named.get(job.id) in present]
+        for job in found:
+            self._parts.ledger.run(partial(know, self._system, job.known, record_type, named[job.id]))
+        self._reload(found)
+        return [job for job in jobs if job not in found]
+
+    def _names(self, record_type: str, jobs: Sequence[Job]) -> dict[UUID, str]:
+        if not jobs:
+            return {}
+        prefix = f"{self._system}/{record_type}/"
+        with self._parts.ledger.transaction() as connection:
+            keys = entities.keys_of(connection, [job.id for job in jobs])
+        return {
+            job.id: key.removeprefix(prefix)
+            for job in jobs
+            for key in sorted(keys.get(job.id, ()))
+            if key.startswith(prefix)
+        }
+
+
+def know(system: str, known: Known, record_type: str, external_id: str, connection: Connection) -> int:
+    """Make a record known, its key and its row, under its entity's lock. Returns the row's id.
+
+    The entity may have been united with another while our call was under way: then it is that one's record. Keys are
+    locked before entities, as the path does it.
+    """
+    key = f"{system}/{record_type}/{external_id}"
+    entities.key_locks(connection, [key])
+    entity = entities.hold(connection, [known.id])[known.id]
+    entities.learn(connection, known.view.kind, {key: entity})
+    return entities.linked_row(connection, entity, system, record_type, external_id)

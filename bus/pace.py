@@ -1,0 +1,67 @@
+"""Pace: how many requests are in flight at once, so that a slow system is kept as busy as its limit allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from threading import Condition
+
+MOST = 8
+"""Requests in flight at most: as many as the ledger's pool has connections to commit their answers with."""
+UNLIMITED = 2
+"""For a system without a limit of its own: one request is worked on while the answer of another is taken in."""
+
+
+class Pace:
+    """Does several things, some at once: by Little's law, what is in flight is rate times latency, and one to spare.
+
+    A cloud portal admits 2 requests a second and may take 3 s for 50 commands: one after the other would use a sixth of
+    what it allows. The slots are shared by all who do something at this pace.
+    """
+
+    def __init__(self, per_second: float, latency_s: Callable[[], float]) -> None:
+        self._per_second, self._latency_s = per_second, latency_s
+        self._pool: ThreadPoolExecutor | None = None
+        self._free, self._in_flight = Condition(), 0
+
+    def width(self) -> int:
+        """Requests to have in flight."""
+        if self._per_second == 0:
+            return UNLIMITED
+        return min(MOST, math.ceil(self._per_second * self._latency_s()) + 1)
+
+    def abreast(self, things: Sequence[Callable[[], None]]) -> None:
+        """Do all of them; returns when all are done. The first exception is raised then; the others went their way."""
+        if len(things) < 2:  # noqa: PLR2004 - nothing to do at once
+            for thing in things:
+                self._do(thing)
+            return
+        self._pool = self._pool or ThreadPoolExecutor(MOST, thread_name_prefix="lane")
+        futures = [self._pool.submit(self._do, thing) for thing in things]
+        wait(futures)
+        for future in futures:
+            future.result()
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def _do(self, thing: Callable[[], None]) -> None:
+        with self._slot():
+            thing()
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        with self._free:
+            while self._in_flight >= self.width():
+                self._free.wait()
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._in_flight -= 1
+                self._free.notify_all()

@@ -1,0 +1,286 @@
+"""Settling: what came of a request's writes goes into the ledger, in one transaction for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from bus import channels, retry
+from bus.claimed import Job
+from bus.creating import know
+from bus.envelope import version_order
+from bus.errors import BusError, Dropped, Permanent, UnknownOutcome
+from bus.ledger import deliveries, entities, history, journal, letters
+from bus.ledger.database import Connection
+from bus.ledger.deliveries import Later
+from bus.ledger.entities import Base
+from bus.ledger.history import Line
+from bus.ledger.letters import Letter
+from bus.model import Fields, flatten
+from bus.observe import differences, take_in
+from bus.parts import Parts
+from bus.ports import Entry, Failed, Notification, Raw, RawRecord, Tables, Translator, Written
+from bus.redact import redact
+from bus.translate import entries, translated
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A delivery that did not come about, with what was sent and answered, where anything was."""
+
+    job: Job
+    error: BusError
+    result: Failed | None = None
+
+    @property
+    def surely_not_created(self) -> bool:
+        """It was to create, or to finish that, and the call surely did nothing."""
+        job, unknown = self.job, isinstance(self.error, UnknownOutcome)
+        return job.write is not None and (job.external_id is None or job.unfinished) and not unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A write that took effect, and what it means for the record's base."""
+
+    job: Job
+    result: Written
+    said: Fields
+    """What the record says now."""
+    version: int | None
+    base: Fields
+    kept: Fields
+    """What the system answered success for and left as it was."""
+    between: Entry | None
+    """A person's edit between our reading and our writing, as the request itself showed it."""
+    alone: bool
+    """Nobody else changed the record between our last knowledge of it and this write."""
+
+    @property
+    def error(self) -> BusError | None:
+        """Why a person is needed all the same."""
+        if not self.kept:
+            return self.job.unmapped
+        names, system = ", ".join(sorted(self.kept)), self.job.row["system"]
+        return Dropped(f"{system} answered success and kept its old {names}", cause=f"dropped {names}")
+
+
+class Settling:
+    """The ledger's side of one lane's work."""
+
+    def __init__(self, system: str, parts: Parts) -> None:
+        self._system, self._parts, self._limits = system, parts, parts.config.limits
+        self._kind = parts.config.systems[system].kind
+        self._tables: Tables = parts.mappings.tables(system, self._kind)
+
+    def idle(self, jobs: Sequence[Job]) -> None:
+        """Nothing is left to write for these."""
+        if jobs:
+            self._ring(self._parts.ledger.run(lambda connection: self._finish(connection, jobs, wrote=False)))
+
+    def agree(self, jobs: Sequence[Job]) -> None:
+        """The records say all this already, in their own words: that is the new base, and nothing is written."""
+
+        def commit(connection: Connection) -> set[bool]:
+            entities.hold(connection, [job.id for job in jobs])
+            entities.set_bases(connection, [base for job in jobs if (base := _agreed(job))])
+            return self._finish(connection, jobs, wrote=False)
+
+        if jobs:
+            self._ring(self._parts.ledger.run(commit))
+
+    def park(self, jobs: Sequence[Job]) -> None:
+        """The loop breaker: too many writes to one record in the window. Parked until a person looks."""
+        for job in jobs:
+            say = f"{job.row['writes']} writes in {self._limits.loop_window_s} s: something writes against us"
+            error = Permanent(say, cause="loop")
+            with self._parts.ledger.transaction() as connection:
+                self._bury(connection, Failure(job, error), state="parked")
+            log.error("delivery.loop", system=self._system, entity=str(job.id), writes=job.row["writes"])
+
+    def fail(self, failures: Sequence[Failure]) -> None:
+        """Give deliveries back by what their errors say: later, or to a person. Ended ones are left alone."""
+        if failures:
+            self._parts.ledger.run(lambda connection: self._give_back(connection, failures))
+
+    def write(
+        self, record_type: str, jobs: Sequence[Job], results: Sequence[Written | Failed], translator: Translator
+    ) -> None:
+        """Commit what a request's writes came to, with the new bases, in one transaction.
+
+        What somebody wrote between our reading and our writing is told before it, while the old base stands; what the
+        answers show of others' changes is told after it.
+        """
+        successes: list[Success] = []
+        failures: list[Failure] = []
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, Failed):
+                failures.append(Failure(job, result.error, result))
+                continue
+            try:
+                successes.append(self._success(record_type, job, result, translator))
+            except BusError as error:  # written, but the answer is not of the shape that the system promises
+                failures.append(Failure(job, error))
+        self.observe([one.between for one in successes if one.between])
+        self._ring(
+            self._parts.ledger.run(lambda connection: self._commit(connection, record_type, successes, failures))
+        )
+        for one in successes:
+            entity, record, call = str(one.job.id), one.result.id, one.result.call
+            log.info("delivery.written", system=self._system, entity=entity, record=record, call=call)
+        self.observe([self._entry(record_type, one) for one in successes if differences(one.said, one.base)])
+
+    def observe(self, seen: Sequence[Entry]) -> None:
+        """What we saw in the system becomes events, merged at once."""
+        if seen:
+            events = self._parts.ledger.run(lambda connection: take_in(connection, seen))
+            self._parts.pipeline.process(events)
+
+    def entry(self, record_type: str, external_id: str, raw: Raw, lease: object) -> Entry:
+        """What a raw record tells, as a journal entry."""
+        record = RawRecord(record_type, external_id, raw)
+        return entries(self._system, self._kind, record, self._parts.mappings, causationid=str(lease))[0]
+
+    def _entry(self, record_type: str, one: Success) -> Entry:
+        return self.entry(record_type, one.result.id, one.result.raw, one.job.row["lease"])
+
+    def _success(self, record_type: str, job: Job, result: Written, translator: Translator) -> Success:
+        told = translated(lambda: translator.to_canonical(result.raw, self._tables))
+        said = flatten(job.known.view.kind, told.data)
+        old = (job.linked.view.base if job.linked else {}) | job.there
+        writes = translator.writes(self._tables)
+        unheard = job.unheard(writes)  # what it says of its goods now is news, not its base
+        old = {name: value for name, value in old.items() if name not in unheard}
+        other = {name: said[name] for name in job.told if name in said and said[name] != job.told[name]}
+        kept = {name: value for name, value in other.items() if value == old.get(name)}
+        meant = {  # rows that keep no product, a stage that means the same: in the record's own words
+            name: value
+            for name, value in other.items()
+            if name in writes
+            and name not in kept
+            and not translator.from_canonical({name: job.told[name]}, result.raw, self._tables)
+        }
+        between, alone = self._between(record_type, job, result, translator)
+        base = old | job.told | kept | meant
+        return Success(job, result, said, version_order(told.version), base, kept, between, alone)
+
+    def _between(
+        self, record_type: str, job: Job, result: Written, translator: Translator
+    ) -> tuple[Entry | None, bool]:
+        """A person's edit between our reading and our writing, and whether there was certainly none."""
+        if job.external_id is None:
+            return None, True
+        if result.before is None:
+            return None, False
+        before = result.before
+        told = translated(lambda: translator.to_canonical(before, self._tables))
+        version = version_order(told.version)
+        changed = job.present is not None and differences(flatten(job.known.view.kind, told.data), job.there)
+        entry = self.entry(record_type, job.external_id, before, job.row["lease"]) if changed else None
+        return entry, entry is None and version in (None, job.seen)
+
+    def _commit(
+        self, connection: Connection, record_type: str, successes: Sequence[Success], failures: Sequence[Failure]
+    ) -> set[bool]:
+        """Keys are locked before entities, as the path does it; so what was created comes first."""
+        places = {one.job.id: self._place(connection, record_type, one) for one in successes}
+        entities.hold(connection, [one.job.id for one in successes])
+        entities.set_bases(
+            connection,
+            [Base(places[one.job.id], one.result.id, one.base, one.version, one.alone) for one in successes],
+        )
+        history.write(connection, [line for one in successes for line in _lines(one)])
+        due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
+        refused = [_refused(one, one.error) for one in successes if one.error is not None]
+        self._give_back(connection, [*failures, *refused])
+        again = [one.result.id for one in successes if not one.alone]
+        journal.notify(connection, [Notification(self._system, record_type, one) for one in again])
+        return due | {False} if again else due
+
+    def _place(self, connection: Connection, record_type: str, one: Success) -> int:
+        """The record's row: known for an update, made known for a creation."""
+        linked = one.job.linked
+        if linked is not None and linked.id is not None and linked.external_id is not None:
+            return linked.id
+        return know(self._system, one.job.known, record_type, one.result.id, connection)
+
+    def _finish(self, connection: Connection, jobs: Sequence[Job], *, wrote: bool) -> set[bool]:
+        """End claims. Which lanes have work by it, the urgent (True) or the ordinary: what is due again."""
+        ends = [job.done(wrote=wrote) for job in jobs]
+        ended = deliveries.done(connection, ends, window_s=self._limits.loop_window_s)
+        letters.resolve_deliveries(connection, [job.id for job in jobs], self._system)
+        return {row["priority"] <= channels.URGENT for row in ended if row["state"] == "due"}
+
+    def _ring(self, lanes: set[bool]) -> None:
+        """A change that came while its delivery was in flight rang for nothing: its lane is rung again."""
+        for urgent in sorted(lanes):
+            self._parts.bells.ring(self._system, urgent=urgent)
+
+    def _give_back(self, connection: Connection, failures: Sequence[Failure]) -> None:
+        later: list[Later] = []
+        unsent = [failure.job.id for failure in failures if failure.surely_not_created]
+        if unsent:
+            entities.broke_off(connection, self._system, unsent)
+        for failure in failures:
+            row, error = failure.job.row, failure.error
+            decision = retry.decide(error, row["attempts"], self._limits, self._parts.now(), self._parts.rng)
+            again = decision.until if isinstance(decision, retry.Again) else None
+            if isinstance(decision, retry.Again):
+                place = (row["entity_id"], row["system"], row["lease"])
+                later.append(Later(*place, decision.until, decision.counts, str(error)))
+            else:
+                self._bury(connection, failure)
+            log.warning(
+                "delivery.failed",
+                system=self._system,
+                entity=str(failure.job.id),
+                error=type(error).__name__,
+                reason=str(error),
+                again=again.isoformat() if again else None,
+            )
+        deliveries.postpone(connection, later)
+
+    def _bury(self, connection: Connection, failure: Failure, state: str = "dead") -> None:
+        job, error, result = failure.job, failure.error, failure.result
+        if deliveries.stop(connection, job.row, state, str(error)):
+            letter = Letter(
+                self._system,
+                type(error).__name__,
+                error.cause,
+                str(error),
+                entity_id=job.id,
+                sent=redact(result.sent if result else {}),
+                answered=redact((result.answered if result else {}) or error.detail),
+                attempts=job.row["attempts"] + 1,
+            )
+            letters.write(connection, [letter])
+
+
+def _agreed(job: Job) -> Base | None:
+    """The base of a record that says already what it should, where it is not that base yet."""
+    linked = job.linked
+    if linked is None or linked.id is None or linked.external_id is None:
+        return None
+    base = linked.view.base | job.there
+    same = linked.view.base == base
+    return None if same else Base(linked.id, linked.external_id, base, linked.view.version)
+
+
+def _refused(one: Success, error: BusError) -> Failure:
+    sent = dict(one.job.write.change) if one.job.write else {}
+    return Failure(one.job, error, Failed(error, one.result.call, sent=sent, answered=dict(one.kept)))
+
+
+def _lines(one: Success) -> list[Line]:
+    job, system = one.job, one.job.row["system"]
+    what = "created" if job.external_id is None else "written"
+    old = (job.linked.view.base if job.linked else {}) | job.there
+    return [
+        Line(job.id, "bus", what, job.row["event_seq"], system, name, old.get(name), value, call=one.result.call)
+        for name, value in job.told.items()
+        if name not in one.kept
+    ]

@@ -1,0 +1,67 @@
+"""Pace: as many requests in flight as rate and latency ask for, and no more."""
+
+from collections.abc import Callable, Iterator
+from threading import Barrier, BrokenBarrierError, Lock
+
+import pytest
+
+from bus.pace import MOST, UNLIMITED, Pace
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[[float, float], Pace]]:
+    paces: list[Pace] = []
+
+    def make(per_second: float, latency_s: float) -> Pace:
+        paces.append(Pace(per_second, lambda: latency_s))
+        return paces[-1]
+
+    yield make
+    for pace in paces:
+        pace.close()
+
+
+@pytest.mark.parametrize(
+    ("per_second", "latency_s", "width"),
+    [(2, 0.1, 2), (2, 3.0, 7), (10, 0.05, 2), (5, 60.0, MOST), (0, 3.0, UNLIMITED)],
+)
+def test_what_is_in_flight_is_rate_times_latency_and_one_to_spare(
+    made: Callable[[float, float], Pace], per_second: float, latency_s: float, width: int
+) -> None:
+    assert made(per_second, latency_s).width() == width
+
+
+def test_as_many_as_the_width_are_in_flight_at_once_and_never_more(made: Callable[[float, float], Pace]) -> None:
+    pace, together, lock = made(2, 1.0), Barrier(3), Lock()
+    running = most = 0
+
+    def thing() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(20)  # three must meet here, or it breaks
+        with lock:
+            running -= 1
+
+    pace.abreast([thing] * 6)
+    assert most == pace.width() == 3
+
+
+def test_a_failure_is_told_after_the_others_have_gone_their_way(made: Callable[[float, float], Pace]) -> None:
+    done: list[int] = []
+
+    def fail() -> None:
+        raise BrokenBarrierError
+
+    with pytest.raises(BrokenBarrierError):
+        made(2, 0.1).abreast([fail, *(lambda n=n: done.append(n) for n in range(5))])
+    assert sorted(done) == [0, 1, 2, 3, 4]
+
+
+def test_a_single_thing_needs_no_thread(made: Callable[[float, float], Pace]) -> None:
+    pace, done = made(2, 3.0), []
+    pace.abreast([lambda: done.append(1)])
+    pace.abreast([])
+    assert done == [1]
+    assert pace._pool is None
