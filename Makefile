@@ -3,10 +3,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format clean
+.PHONY: help install demo up test check format bench bench-growth clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)  ## make .venv with the bus, its engines and the development tools
 
@@ -35,6 +35,12 @@ check: install  ## check style, types and floors
 format: install  ## put the code in order
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
+
+bench: install  ## measure it beside its peers, 15 minutes (BENCH=drain for one)
+	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-growth: install  ## measure how the cost of an event grows to a million entities
+	@$(BIN)/python -m tests.bench growth
 
 clean:  ## remove .venv, caches and builds
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

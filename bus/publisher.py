@@ -7,15 +7,21 @@ from typing import Any
 
 from bus.envelope import Event, parse
 from bus.ledger import deliveries, journal
-from bus.ledger.database import Ledger
-from bus.ports import Accepted, Bells, Entry, Notification
+from bus.ledger.database import Connection, Ledger
+from bus.ports import Accepted, Arrival, Bells, Entry, Notification
 
 _CHUNK = 1000
 """Events committed at a time; a caller who publishes more gets them in as many transactions, in order."""
 
+_Name = tuple[str, ...]
+"""What the journal knows an event or a notification by."""
+
 
 class Publisher:
-    """The door (bus.ports.Door) and the Python producer."""
+    """The door (bus.ports.Door) and the Python producer.
+
+    Bells are rung before it returns; who must not wait for the broker hands in a relay (bus.relay).
+    """
 
     def __init__(self, ledger: Ledger, bells: Bells) -> None:
         self._ledger, self._bells = ledger, bells
@@ -39,11 +45,19 @@ class Publisher:
 
     def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
         """Journal all of it in one transaction, then ring. Returns after the commit."""
-        accepted, events = self._ledger.run(lambda connection: journal.accept(connection, entries, notifications))
+        return self.accept_all([Arrival(entries, notifications)])[0]
+
+    def accept_all(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        """Journal several arrivals in one transaction, then ring. Returns after the commit, an answer to each."""
+        systems = {item.system for arrival in arrivals for item in arrival.notifications}
+        answers, events = self._ledger.run(
+            lambda connection: _journaled(connection, arrivals),
+            one_statement=not systems,  # events alone are one INSERT
+        )
         self._bells.publish(events)
-        for system in sorted({item.system for item in notifications}):
+        for system in sorted(systems):
             self._bells.ring(system, urgent=False)
-        return accepted
+        return answers
 
     def republish(self, *, older_s: float) -> int:
         """Publish again what is pending and nobody took, and what waits for something known. How many events."""
@@ -62,3 +76,33 @@ class Publisher:
             if row["normal"]:
                 self._bells.ring(row["system"], urgent=False)
         return len(ready)
+
+
+def _journaled(connection: Connection, arrivals: Sequence[Arrival]) -> tuple[list[Accepted], list[Event]]:
+    """The answers, and the events to publish. Of two arrivals with the same event the first one brought it."""
+    first: dict[_Name, Entry] = {}
+    for arrival in arrivals:
+        for entry in arrival.entries:
+            first.setdefault(_of_event(entry.event), entry)
+    events = journal.record(connection, list(first.values()))
+    noted = journal.note(connection, [item for arrival in arrivals for item in arrival.notifications])
+    new = {_of_event(event) for event in events} | {_of_notification(item) for item in noted}
+    return [_answer(arrival, new) for arrival in arrivals], events
+
+
+def _answer(arrival: Arrival, new: set[_Name]) -> Accepted:
+    """How much of an arrival is new; that is then taken out of `new`, so that the next one to say it hears "known"."""
+    names = {_of_event(entry.event) for entry in arrival.entries} | {
+        _of_notification(item) for item in arrival.notifications
+    }
+    found = names & new
+    new -= found
+    return Accepted(len(found), len(arrival.entries) + len(arrival.notifications) - len(found))
+
+
+def _of_event(event: Event) -> _Name:
+    return event.source, event.id
+
+
+def _of_notification(item: Notification) -> _Name:
+    return item.system, item.record_type, item.external_id, "gone" if item.deleted else ""

@@ -15,10 +15,12 @@ from bus import switches
 from bus.app import create_app
 from bus.bells import CeleryBells
 from bus.breaker import Breaker
+from bus.budget import Budget
 from bus.chores import Chores
 from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
+from bus.gauges import Gauges
 from bus.lanes import Lane
 from bus.ledger.database import Ledger
 from bus.parts import Parts
@@ -26,7 +28,8 @@ from bus.pipeline import Pipeline
 from bus.publisher import Publisher
 from bus.reception import Reception
 from bus.reconcile import Reconcile
-from bus.systems.connect import Urgent, connect
+from bus.relay import Relay
+from bus.systems.connect import Urgent, budget_of, connect
 from mappings import check
 from mappings.registry import Registry
 from workers import beat, counterparties, deals, lanes, orders, payments
@@ -80,6 +83,16 @@ class Wiring:
         return Publisher(self.ledger, self.bells)
 
     @cached_property
+    def relay(self) -> Relay:
+        """Bells for who must not wait for the broker: rung in a thread of its own."""
+        return Relay(self.bells)
+
+    @cached_property
+    def door(self) -> Publisher:
+        """The way in of the intake: answers after the commit, the relay rings."""
+        return Publisher(self.ledger, self.relay)
+
+    @cached_property
     def pipeline(self) -> Pipeline:
         """The path."""
         return Pipeline(self.ledger, self.config, self.mappings, self.mappings.rules, self.bells)
@@ -103,13 +116,38 @@ class Wiring:
     def breaker(self) -> Breaker:
         """The circuit breaker of every system."""
         limits = self.file.limits
-        return Breaker(self.redis, failures=limits.breaker_failures, open_s=limits.breaker_open_s)
+        return Breaker(
+            self.redis,
+            failures=limits.breaker_failures,
+            open_s=limits.breaker_open_s,
+            stop_probe_s=limits.stop_probe_s,
+        )
+
+    @cached_property
+    def budgets(self) -> dict[str, Budget]:
+        """The request budget of every system that has an API."""
+        systems = self.file.systems.items()
+        egress = self.settings.egress
+        return {name: budget_of(name, system, self.redis, egress=egress) for name, system in systems if system.url}
+
+    @cached_property
+    def gauges(self) -> Gauges:
+        """What Prometheus may ask of lanes, budgets and breakers."""
+        return Gauges(self.ledger, self.breaker, self.budgets)
 
     @cached_property
     def adapters(self) -> dict[str, Urgent]:
         """An adapter for every system that has an API; nothing is connected before its first call."""
+        return self._connected(self.breaker)
+
+    @cached_property
+    def direct(self) -> dict[str, Urgent]:
+        """Adapters that ask a system even while its lane is left alone: for a person who wants to know now."""
+        return self._connected(None)
+
+    def _connected(self, breaker: Breaker | None) -> dict[str, Urgent]:
         return {
-            name: connect(name, system, self.redis, breaker=self.breaker)
+            name: connect(name, system, self.redis, breaker=breaker, egress=self.settings.egress)
             for name, system in self.file.systems.items()
             if system.url
         }
@@ -127,7 +165,8 @@ class Wiring:
         """The lane of one system, made once."""
         key = (system, urgent)
         if key not in self._lanes:
-            parts = Parts(self.ledger, self.config, self.mappings, self.pipeline, _now, random.Random())  # noqa: S311
+            rng = random.Random()  # noqa: S311 - jitter
+            parts = Parts(self.ledger, self.config, self.mappings, self.pipeline, self.bells, _now, rng)
             self._lanes[key] = Lane(system, self.adapters[system].with_urgency(urgent), parts, urgent=urgent)
         return self._lanes[key]
 
@@ -147,16 +186,19 @@ class Wiring:
 
     def live_problems(self, system: str) -> list[str]:
         """Codes of a live system without a mapping, mapped ones and user fields that it lacks. Asks the system."""
-        adapter, table = self.adapters[system], check.LIVE_TABLES[self.file.systems[system].kind]
+        adapter, table = self.direct[system], check.LIVE_TABLES[self.file.systems[system].kind]
         found = check.live(self.mappings, system, adapter.codes(table), table)
         return found + check.missing_fields(self.mappings, system, adapter.codes("deal_fields"))
 
     def close(self) -> None:
         """Close what was opened; what was never asked for was never made."""
         made = self.__dict__
-        for adapter in made.get("adapters", {}).values():
-            adapter.close()
-        for part in ("ledger", "redis", "celery"):
+        for lane in made.get("_lanes", {}).values():
+            lane.close()
+        for adapters in ("adapters", "direct"):
+            for adapter in made.get(adapters, {}).values():
+                adapter.close()
+        for part in ("relay", "ledger", "redis", "celery"):
             if part in made:
                 made[part].close()
 

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from bus.config import Config
 from bus.intake import bitrix24, events, openapi, operations, problems, shop
+from bus.intake.commits import GroupCommit
 from bus.intake.desk import Desk
 from bus.intake.metrics import Meters
 from bus.intake.observed import Observed
@@ -32,13 +33,15 @@ def create_app(
     *,
     ready: Callable[[], None] = always,
     now: Callable[[], datetime] = utcnow,
+    meters: Meters | None = None,
 ) -> FastAPI:
     """The public door as an ASGI application. Raises ConfigError for a key that cannot be one.
 
-    `ready` is asked by GET /ready and raises Transient or NotReady; `door` and `ready` may block: they run in threads.
+    `ready` is asked by GET /ready and raises Transient or NotReady; `door` and `ready` may block: they run in threads,
+    `door` in one of its own.
     """
-    meters = Meters()
-    desk = Desk(config, door, mappings, Keyring(config, now), meters, now)
+    meters = meters or Meters()
+    desk = Desk(config, GroupCommit(door, meters), mappings, Keyring(config, now), meters, now)
     app = FastAPI(
         title="Integration bus", version=openapi.VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hmac
 import re
+from functools import partial
 from http import HTTPStatus
 
 import structlog
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
@@ -22,7 +22,7 @@ from bus.intake import body, openapi, php_form
 from bus.intake.desk import Desk, Taken
 from bus.intake.php_form import Form
 from bus.intake.problems import unauthorized
-from bus.ports import Notification
+from bus.ports import Arrival, Notification
 
 PATH = "/bitrix24/{system}"
 FORM = "application/x-www-form-urlencoded"
@@ -48,21 +48,25 @@ def router(desk: Desk) -> APIRouter:
     async def post_bitrix24(request: Request, system: str) -> Taken | JSONResponse:
         part = desk.system(request, system, "bitrix24")
         raw = await body.read(request, (FORM,), desk.config.limits.body_bytes)
-        return await run_in_threadpool(_take, desk, system, part, raw)
+        arrival = await body.considered(raw, partial(_arrival, desk, system, part))
+        if arrival is None:
+            return JSONResponse({"new": 0, "known": 0}, HTTPStatus.ACCEPTED)
+        return await desk.accept(system, PATH, arrival, len(raw))
 
     return routes
 
 
-def _take(desk: Desk, name: str, system: System, raw: bytes) -> Taken | JSONResponse:
+def _arrival(desk: Desk, name: str, system: System, raw: bytes) -> Arrival | None:
+    """What the portal tells; None when it is nothing to us. Raises Refused or BadInput."""
     form = php_form.parse(raw)
     _authenticate(system, form)
     event = _event(form)
     if event not in DEAL_EVENTS:
         desk.meters.ignored.labels(name, PATH).inc()
         _log.info("intake.ignored", system=name, name=event)
-        return JSONResponse({"new": 0, "known": 0}, HTTPStatus.ACCEPTED)
+        return None
     changed = Notification(name, "deal", _deal_id(form), deleted=DEAL_EVENTS[event])
-    return desk.accept(name, PATH, [], [changed])
+    return Arrival(notifications=[changed])
 
 
 def _authenticate(system: System, form: Form) -> None:

@@ -1,8 +1,8 @@
-"""What every route is handed: the configuration, the keys, the door behind which the journal is, and the meters."""
+"""What every route is handed: the configuration, the keys, the commits behind which the journal is, and the meters."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -12,10 +12,11 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from bus.config import Config, System
+from bus.intake.commits import GroupCommit
 from bus.intake.metrics import Meters
 from bus.intake.problems import Refused
 from bus.intake.signatures import Keyring
-from bus.ports import Door, Entry, Mappings, Notification
+from bus.ports import Arrival, Mappings
 
 
 class Taken(BaseModel):
@@ -30,7 +31,7 @@ class Desk:
     """The parts of one app."""
 
     config: Config
-    door: Door
+    commits: GroupCommit
     mappings: Mappings
     keyring: Keyring
     meters: Meters
@@ -44,11 +45,11 @@ class Desk:
         request.state.system = name
         return system
 
-    def accept(
-        self, system: str, route: str, entries: Sequence[Entry], notifications: Sequence[Notification] = ()
-    ) -> Taken:
-        """Hand it to the door and count what came of it. Blocks until the commit."""
-        accepted = self.door.accept(entries, notifications)
-        self.meters.accepted.labels(system, route).inc(accepted.new)
-        self.meters.known.labels(system, route).inc(accepted.known)
+    async def accept(self, system: str, route: str, arrival: Arrival, size: int) -> Taken:
+        """Have it journaled and count what came of it; returns after the commit. `size`: bytes of its body."""
+        accepted = await self.commits.accept(arrival, size)
+        if accepted.new:
+            self.meters.accepted.labels(system, route).inc(accepted.new)
+        if accepted.known:
+            self.meters.known.labels(system, route).inc(accepted.known)
         return Taken(new=accepted.new, known=accepted.known)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 
 from bus.envelope import Event, parse
 from bus.errors import BadInput
@@ -14,7 +14,7 @@ from bus.intake import body, openapi, strict_json
 from bus.intake.desk import Desk, Taken
 from bus.intake.problems import Complaint, Refused, unprocessable
 from bus.model import Json
-from bus.ports import Entry
+from bus.ports import Arrival, Entry
 
 PATH = "/events"
 MAX_EVENTS = 1000
@@ -34,12 +34,14 @@ def router(desk: Desk) -> APIRouter:
     async def post_events(request: Request) -> Taken:
         _refuse_binary_mode(request)
         raw = await body.read(request, (ONE, BATCH, EITHER), desk.config.limits.body_bytes)
-        return await run_in_threadpool(_take, desk, request, raw)
+        sender, arrival = await body.considered(raw, partial(_arrival, desk, request))
+        return await desk.accept(sender, PATH, arrival, len(raw))
 
     return routes
 
 
-def _take(desk: Desk, request: Request, raw: bytes) -> Taken:
+def _arrival(desk: Desk, request: Request, raw: bytes) -> tuple[str, Arrival]:
+    """Who sends what. Raises Refused or BadInput."""
     text = body.text(raw)
     sender = desk.keyring.sender(request.headers, text)
     request.state.system = sender
@@ -49,7 +51,7 @@ def _take(desk: Desk, request: Request, raw: bytes) -> Taken:
         if event.source != sender:
             where = _field("source", at, document)
             raise _not_yours(where, event.source)
-    return desk.accept(sender, PATH, [Entry(event) for event in events])
+    return sender, Arrival([Entry(event) for event in events])
 
 
 def _events(document: Json, media_type: str, now: datetime) -> list[Event]:

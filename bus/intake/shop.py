@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from bus import translate
@@ -17,7 +17,7 @@ from bus.errors import BadInput
 from bus.intake import body, openapi, strict_json
 from bus.intake.desk import Desk, Taken
 from bus.model import Json
-from bus.ports import Entry, Notification, RawRecord
+from bus.ports import Arrival, Entry, Notification, RawRecord
 
 PATH = "/shop/{system}"
 JSON = "application/json"
@@ -47,20 +47,21 @@ def router(desk: Desk) -> APIRouter:
     async def post_shop(request: Request, system: str) -> Taken:
         part = desk.system(request, system, "bitrix_cms")
         raw = await body.read(request, (JSON,), desk.config.limits.body_bytes)
-        return await run_in_threadpool(_take, desk, request, system, part, raw)
+        arrival = await body.considered(raw, partial(_arrival, desk, request, system, part))
+        return await desk.accept(system, PATH, arrival, len(raw))
 
     return routes
 
 
-def _take(desk: Desk, request: Request, name: str, system: System, raw: bytes) -> Taken:
+def _arrival(desk: Desk, request: Request, name: str, system: System, raw: bytes) -> Arrival:
+    """What the shop tells. Raises Refused or BadInput."""
     text = body.text(raw)
     desk.keyring.sender(request.headers, text, name)
     told = _told(strict_json.loads(text))
     order_id = _order_id(told.order)
     if told.event == "order.deleted":
-        gone = Notification(name, "order", order_id, deleted=True, correlationid=told.id)
-        return desk.accept(name, PATH, [], [gone])
-    return desk.accept(name, PATH, _entries(desk, name, system, told, RawRecord("order", order_id, told.order)))
+        return Arrival(notifications=[Notification(name, "order", order_id, deleted=True, correlationid=told.id)])
+    return Arrival(_entries(desk, name, system, told, RawRecord("order", order_id, told.order)))
 
 
 def _told(document: Json) -> ShopEvent:

@@ -82,6 +82,7 @@ def _document(company: Company) -> dict[str, Any]:
                 "integration_user": "1",
                 "rate": rate,
                 "timeout_s": 10,
+                "late_s": 3,
                 "routes": {"order": {"in": "full", "out": "full"}},
             },
             SHOP: {
@@ -90,6 +91,7 @@ def _document(company: Company) -> dict[str, Any]:
                 "keys": ["${BUS_SANDBOX_SHOP_KEY}"],
                 "integration_user": "1",
                 "timeout_s": 10,
+                "late_s": 3,
                 "settings": {"pay_system": "3"},
                 "routes": {
                     "order": {"in": "full", "out": "update-only"},

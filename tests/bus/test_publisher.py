@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from bus.errors import BadInput, Transient
 from bus.ledger.database import Ledger
-from bus.ports import Accepted, Entry, Notification
+from bus.ports import Accepted, Arrival, Entry, Notification
 from bus.publisher import Publisher
 from tests.bus.ledger.middle import Middle, Notes, built, order, payment, rub, to_order
 
@@ -60,6 +61,29 @@ def test_notifications_are_journaled_with_their_events_and_ring_their_lanes(midd
     assert middle.wiring.publisher.accept([Entry(order(1))], noted) == Accepted(3, 0)
     assert middle.bells.rung == [("crm", False)]
     assert middle.wiring.publisher.accept([], noted[:1]) == Accepted(0, 1)
+
+
+def test_several_arrivals_are_one_transaction_and_each_hears_its_own(middle: Middle) -> None:
+    deal = Notification("crm", "deal", "7")
+    arrivals = [
+        Arrival([Entry(order(1)), Entry(order(2))]),
+        Arrival([Entry(order(2)), Entry(order(2))]),
+        Arrival(notifications=[deal, Notification("crm", "deal", "7", deleted=True)]),
+        Arrival([Entry(order(3))], [deal]),
+    ]
+    answers = middle.wiring.publisher.accept_all(arrivals)
+    assert answers == [Accepted(2, 0), Accepted(0, 2), Accepted(2, 0), Accepted(1, 1)]
+    assert len(middle.bells.published) == 3
+    assert middle.bells.rung == [("crm", False)]
+    assert middle.one("SELECT count(DISTINCT xmin::text) AS n FROM event")["n"] == 1
+
+
+def test_a_group_that_the_ledger_refuses_leaves_nothing_behind(middle: Middle) -> None:
+    unstorable = order(2).model_copy(update={"data": {"number": "a\x00b"}})
+    with pytest.raises(psycopg.DataError):
+        middle.wiring.publisher.accept_all([Arrival([Entry(order(1))]), Arrival([Entry(unstorable)])])
+    assert middle.rows("SELECT 1 FROM event") == []
+    assert middle.bells.published == []
 
 
 def test_what_nobody_took_is_published_again_payments_with_it(middle: Middle) -> None:

@@ -20,7 +20,7 @@ from bus.config import Config, from_document
 from bus.errors import BusError, UnknownCode
 from bus.intake import create_app
 from bus.model import Fields, Kind
-from bus.ports import Accepted, Entry, Held, Notification, Raw, RawRecord, Tables, Translation
+from bus.ports import Accepted, Arrival, Entry, Held, Notification, Raw, RawRecord, Tables, Translation
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -65,6 +65,9 @@ class Journal:
     events: dict[tuple[str, str], Entry] = field(default_factory=dict)
     notifications: list[Notification] = field(default_factory=list)
     down: Exception | None = None
+
+    def accept_all(self, arrivals: Sequence[Arrival]) -> list[Accepted]:
+        return [self.accept(arrival.entries, arrival.notifications) for arrival in arrivals]
 
     def accept(self, entries: Sequence[Entry], notifications: Sequence[Notification] = ()) -> Accepted:
         if self.down:

@@ -1,0 +1,150 @@
+"""Group commit: requests that arrive while a commit is under way go into the ledger together, in the next transaction.
+
+A commit waits for the disk and for a few round trips, whatever is in it. Each request is answered after the commit that
+holds it, and only then; under load it shares that commit with its neighbours, alone it has one of its own at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import perf_counter
+
+import structlog
+
+from bus.errors import NotReady, Transient, UnknownOutcome
+from bus.intake.metrics import Meters
+from bus.intake.problems import Refused
+from bus.ports import Accepted, Arrival, Door
+
+_GROUP = 256
+"""Requests in one transaction at most."""
+_GROUP_BYTES = 2_000_000
+"""Bytes of their bodies, beyond which the next one has to wait; one alone may be larger."""
+_QUEUE = 1_000
+"""Requests that may wait for a commit: a second's worth. Who comes on top is told to come back."""
+_QUEUE_BYTES = 50_000_000
+_COME_BACK_S = 1
+
+_AWAY = (Transient, NotReady, UnknownOutcome)
+"""Errors that are not the fault of what was to be journaled."""
+
+_log = structlog.get_logger(__name__)
+
+_Answer = Accepted | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    arrival: Arrival
+    size: int
+    answer: asyncio.Future[Accepted]
+
+
+class GroupCommit:
+    """The door as requests on the event loop see it. One thread commits; it starts when needed, and ends when idle."""
+
+    def __init__(self, door: Door, meters: Meters, *, idle_s: float = 10.0) -> None:
+        """`idle_s`: after so long without a request the thread ends."""
+        self._door, self._meters, self._idle_s = door, meters, idle_s
+        self._changed = threading.Condition()
+        self._queue: deque[_Waiting] = deque()
+        self._bytes = 0
+        self._thread: threading.Thread | None = None
+        meters.waiting.set_function(lambda: len(self._queue))
+
+    async def accept(self, arrival: Arrival, size: int) -> Accepted:
+        """Journal an arrival of `size` bytes; returns after its commit.
+
+        Raises Refused 503 at once when too many wait already; what the door raises, Transient above all.
+        """
+        if len(self._queue) >= _QUEUE or self._bytes > _QUEUE_BYTES:
+            raise Refused(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not taken, too much comes at once; send it again later",
+                headers={"Retry-After": str(_COME_BACK_S)},
+            )
+        waiting = _Waiting(arrival, size, asyncio.get_running_loop().create_future())
+        with self._changed:
+            self._queue.append(waiting)
+            self._bytes += size
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return await waiting.answer
+
+    def _run(self) -> None:
+        """Commit group after group. A thread of our own, since a pool's bookkeeping costs a third of a small commit."""
+        while group := self._wait():
+            begun = perf_counter()
+            answers = self._commit([waiting.arrival for waiting in group])
+            ended = perf_counter()
+            if isinstance(answers[-1], _AWAY):
+                group, answers = self._with_the_queue(group, answers)
+            with suppress(RuntimeError):  # the loop was closed by force: nobody hears an answer
+                group[0].answer.get_loop().call_soon_threadsafe(_tell, group, answers)
+            self._meters.commit_seconds.observe(ended - begun)
+            self._meters.group.observe(len(group))
+
+    def _wait(self) -> list[_Waiting]:
+        """The next group; none after a long silence, and then the thread is gone."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._queue, self._idle_s):
+                return self._next()
+            self._thread = None
+            return []
+
+    def _next(self) -> list[_Waiting]:
+        group = [self._queue.popleft()]
+        size = group[0].size
+        while self._queue and len(group) < _GROUP and size + self._queue[0].size <= _GROUP_BYTES:
+            group.append(self._queue.popleft())
+            size += group[-1].size
+        self._bytes -= size
+        return group
+
+    def _with_the_queue(self, group: list[_Waiting], answers: list[_Answer]) -> tuple[list[_Waiting], list[_Answer]]:
+        """The ledger is away, and those in the queue have waited for it as long as is right: they hear it too."""
+        with self._changed:
+            more = [*self._queue]
+            self._queue.clear()
+            self._bytes = 0
+        return group + more, answers + [answers[-1]] * len(more)
+
+    def _commit(self, arrivals: Sequence[Arrival]) -> list[_Answer]:
+        """An answer for each. What the ledger refuses of a group is told from its neighbours by itself."""
+        try:
+            return [*self._door.accept_all(arrivals)]
+        except _AWAY as error:
+            return [error] * len(arrivals)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to the request that brought it
+            if len(arrivals) == 1:
+                return [error]
+            _log.warning("intake.regrouped", requests=len(arrivals), error=type(error).__name__)
+            return self._one_by_one(arrivals)
+
+    def _one_by_one(self, arrivals: Sequence[Arrival]) -> list[_Answer]:
+        answers: list[_Answer] = []
+        for arrival in arrivals:
+            answers += self._commit([arrival])
+            if isinstance(answers[-1], _AWAY):  # it will not be back for the next one
+                answers += [answers[-1]] * (len(arrivals) - len(answers))
+                break
+        return answers
+
+
+def _tell(group: Sequence[_Waiting], answers: Sequence[_Answer]) -> None:
+    """On the event loop: wake the requests of a group with their answers."""
+    for waiting, answer in zip(group, answers, strict=True):
+        if waiting.answer.done():  # cancelled: its server is being stopped by force
+            continue
+        if isinstance(answer, Exception):
+            waiting.answer.set_exception(answer)
+        else:
+            waiting.answer.set_result(answer)
