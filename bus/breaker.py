@@ -18,7 +18,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 FAILURES = 5
 FIRST_OPEN_S = 1.0
-OPEN_S = 5.0
+OPEN_S = 2.0
 """A circuit is open for a second, then twice as long after each failed probe, at most this: a probe each few seconds
 harms nobody, and a system that is back is used at once."""
 STOP_PROBE_S = 300.0

@@ -125,7 +125,7 @@ class Limits(Part):
     loop_window_s: int = 600
     """More writes than this to one record in the window park it and raise an alert."""
     breaker_failures: int = 5
-    breaker_open_s: Annotated[float, Field(gt=0)] = 5.0
+    breaker_open_s: Annotated[float, Field(gt=0)] = 2.0
     """A system that failed so often is tried again after a second, then after twice as long each time, up to this."""
     stop_probe_s: Annotated[float, Field(gt=0)] = 300.0
     """How often a system that refuses us as a whole is tried."""

@@ -12,7 +12,7 @@ import structlog
 from bus.errors import BusError
 from bus.ledger import deliveries
 from bus.lookups import LookUps
-from bus.pace import Pace
+from bus.pace import Pace, nap
 from bus.parts import Parts
 from bus.ports import Adapter
 from bus.sending import Sending
@@ -23,7 +23,9 @@ GATHER_S, GATHER_LONG_S = 0.25, 1.0
 """Where requests are rationed, rounds that are not full are so far apart, the longer when the bucket is half spent:
 half-empty rounds would use it up."""
 SCARCE = 3
-"""With fewer requests left, payments share them out evenly over the second instead of waiting for its beginning."""
+PAYMENTS_SHARE = 0.75
+"""With fewer than `SCARCE` requests left, payments share out so much of the pace evenly, instead of using it up as it
+comes: the wait is the same for each, and a storm of payments leaves something to the changes that follow from them."""
 _AGAIN_S = 0.05
 LINGER_S = 1.0
 """A lane that has nothing to do just now waits so long for what is due in a moment; later things are the sweep's."""
@@ -34,12 +36,12 @@ class Lane:
 
     def __init__(self, system: str, adapter: Adapter, parts: Parts, *, urgent: bool) -> None:
         self._system, self._adapter, self._parts, self._urgent = system, adapter, parts, urgent
-        self._pace = Pace(parts.config.systems[system].rate.per_second, lambda: adapter.latency_s)
+        self._rate = parts.config.systems[system].rate
+        self._pace = Pace(self._rate.per_second, lambda: adapter.latency_s, adapter.left)
         self._lookups = LookUps(system, adapter, parts, urgent=urgent)
         self._sending = Sending(system, adapter, parts, self._pace.abreast, urgent=urgent)
         self._rung, self._busy = Event(), Lock()
-        rate = parts.config.systems[system].rate
-        self._per_second, self._burst, self._next_at = rate.per_second, rate.burst, 0.0
+        self._next_at = 0.0
         self._second: ThreadPoolExecutor | None = None
         self._companion: Future[None] | None = None
 
@@ -73,7 +75,7 @@ class Lane:
             if pause > left:
                 return False  # an open circuit or a stopped lane; the sweep rings again
             if pause > 0:
-                self._nap(pause)
+                nap(pause)
             elif self._answers() and not self._round(until) and not self._linger(left):
                 return False
         return True
@@ -87,7 +89,7 @@ class Lane:
             self._adapter.probe()
         except BusError as error:
             log.info("lane.away", system=self._system, reason=str(error))
-            self._nap(_AGAIN_S)
+            nap(_AGAIN_S)
             return False
         return True
 
@@ -103,12 +105,14 @@ class Lane:
 
     def _gap(self) -> float:
         """Until the next round after one that was not full: what trickles in meanwhile goes together."""
-        if not self._per_second:
+        if not self._rate.per_second:
             return 0.0
-        requests = self._adapter.left()
+        requests, rate = self._adapter.left(), self._rate
         if self._urgent:
-            return 1 / self._per_second if requests < SCARCE else 0.0
-        return GATHER_S if requests > self._burst / 2 else GATHER_LONG_S
+            return 1 / (rate.per_second * PAYMENTS_SHARE) if requests < SCARCE else 0.0
+        if requests > rate.burst - rate.payments_reserve - rate.per_second:
+            return 0.0  # the bucket is all but empty: what is not used by its next step is lost
+        return GATHER_S if requests > rate.burst / 2 else GATHER_LONG_S
 
     def _accompany(self, until: datetime) -> None:
         """Under a backlog two rounds are under way: one reads and plans while the other's requests are answered."""
@@ -124,7 +128,7 @@ class Lane:
             if (pause := self._adapter.wait()) > left:
                 return
             if pause > 0:
-                self._nap(pause)
+                nap(pause)
             elif self._sending.take() < self._sending.reach:
                 return
 
@@ -142,6 +146,3 @@ class Lane:
             return self._rung.is_set()
         self._rung.wait(max(soon, 0))
         return True
-
-    def _nap(self, seconds: float) -> None:
-        Event().wait(seconds)

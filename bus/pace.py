@@ -6,12 +6,21 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Event
 
 MOST = 8
 """Requests in flight at most: as many as the ledger's pool has connections to commit their answers with."""
+COMMIT_S = 0.1
+"""What taking in an answer takes, about: until then its slot is not free."""
+IN_A_BURST = 2
+"""More of them while requests are left from a quiet time."""
 UNLIMITED = 2
 """For a system without a limit of its own: one request is worked on while the answer of another is taken in."""
+
+
+def nap(seconds: float) -> None:
+    """Wait, in a worker's thread."""
+    Event().wait(seconds)
 
 
 class Pace:
@@ -21,8 +30,9 @@ class Pace:
     what it allows. The slots are shared by all who do something at this pace.
     """
 
-    def __init__(self, per_second: float, latency_s: Callable[[], float]) -> None:
-        self._per_second, self._latency_s = per_second, latency_s
+    def __init__(self, per_second: float, latency_s: Callable[[], float], left: Callable[[], float]) -> None:
+        """`latency_s` of a request lately; `left`: requests that may be sent before one has to wait."""
+        self._per_second, self._latency_s, self._left = per_second, latency_s, left
         self._pool: ThreadPoolExecutor | None = None
         self._free, self._in_flight = Condition(), 0
 
@@ -30,7 +40,8 @@ class Pace:
         """Requests to have in flight."""
         if self._per_second == 0:
             return UNLIMITED
-        return min(MOST, math.ceil(self._per_second * self._latency_s()) + 1)
+        sustained = math.ceil(self._per_second * (self._latency_s() + COMMIT_S))
+        return min(MOST, sustained + 1 + (IN_A_BURST if self._left() > MOST else 0))
 
     def abreast(self, things: Sequence[Callable[[], None]]) -> None:
         """Do all of them; returns when all are done. The first exception is raised then; the others went their way."""

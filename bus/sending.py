@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from time import monotonic
 from uuid import uuid4
 
 from bus import claimed, merge
@@ -23,6 +22,7 @@ from bus.errors import BusError, NotReady, UnknownCode
 from bus.ledger import deliveries, entities
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, fetched, removal
+from bus.pace import nap
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, Tables, Translator, Write
 from bus.settling import Failure, Settling
@@ -47,25 +47,33 @@ class Sending:
         self._tables: Tables = parts.mappings.tables(system, self._kind)
         self._settling = Settling(system, parts)
         self._creating = Creating(system, adapter, parts, self._reload)
-        self.reach = adapter.batch if urgent else _reach(adapter, parts.config.systems[system].rate.per_second)
+        rate = parts.config.systems[system].rate
+        self._rationed = rate.per_second > 0
+        self.reach = adapter.batch if urgent else _reach(adapter, rate.per_second)
         """Deliveries of a full round; of payments one request's worth, since the next payment waits for that."""
 
     def take(self) -> int:
         """Bring one round of records to what they should be. How many deliveries were taken."""
-        begun = monotonic()
         jobs = self._claimed()
         for record_type, some in self._sorted(jobs).items():
             try:
-                self._send(record_type, some, begun)
+                self._send(record_type, some)
             except BusError as error:  # jobs that were ended before hold no lease any more: nothing happens to them
                 self._settling.fail([Failure(job, error) for job in some])
         return len(jobs)
 
     def _claimed(self) -> list[Job]:
+        """A round's deliveries. Where requests are rationed, whole requests: what is over waits for the next round."""
+        lease = uuid4()
         with self._parts.ledger.transaction() as connection:
             rows = deliveries.claim(
-                connection, self._system, uuid4(), seconds=self._limits.lease_s, limit=self.reach, urgent=self._urgent
+                connection, self._system, lease, seconds=self._limits.lease_s, limit=self.reach, urgent=self._urgent
             )
+            size = self._adapter.batch
+            over = len(rows) % size if self._rationed and size < len(rows) < self.reach else 0
+            if over:
+                deliveries.release(connection, lease, self._system, [row["entity_id"] for row in rows[-over:]])
+                rows = rows[:-over]
             return claimed.jobs(connection, self._system, rows)
 
     def _sorted(self, jobs: Sequence[Job]) -> dict[str, list[Job]]:
@@ -84,7 +92,7 @@ class Sending:
         row, window = job.row, timedelta(seconds=self._limits.loop_window_s)
         return bool(row["writes"] >= self._limits.loop_writes and row["writes_since"] > self._parts.now() - window)
 
-    def _send(self, record_type: str, jobs: list[Job], begun: float) -> None:
+    def _send(self, record_type: str, jobs: list[Job]) -> None:
         """One round of one type. What only the bus may say is told at once; the rest is read first."""
         translator = self._parts.mappings.translator(self._kind, record_type)
         blind = [job for job in jobs if self._told_blindly(job, translator)]
@@ -97,7 +105,7 @@ class Sending:
         rest = [job for job in rest if job not in early]
         planned = self._planned(record_type, self._read(record_type, rest, translator), translator)
         self._creating.promise(planned)
-        self._write(record_type, self._held(planned, begun), translator)
+        self._write(record_type, planned, translator)
 
     def _told_blindly(self, job: Job, translator: Translator) -> bool:
         """Plan a payment's own news, which needs no look at the record: what is paid is derived, and ours alone to say.
@@ -244,33 +252,35 @@ class Sending:
             raise NotReady("the payment's order is not in this system yet", until=until, cause="order not there yet")
         return job.parent
 
-    def _held(self, jobs: list[Job], begun: float) -> list[Job]:
-        """Those of the jobs whose claims are still ours.
-
-        Reading may have taken long; a claim that lapsed meanwhile is someone else's, and two must never create the same
-        record. Within a third of the lease none can have lapsed, and nobody is asked.
-        """
-        if not jobs or monotonic() - begun < self._limits.lease_s / 3:
-            return jobs
-        with self._parts.ledger.transaction() as connection:
-            lease = jobs[0].row["lease"]
-            ours = deliveries.renew(connection, lease, self._system, seconds=self._limits.lease_s)
-        return [job for job in jobs if job.id in ours]
-
     def _write(self, record_type: str, jobs: Sequence[Job], translator: Translator) -> None:
         """A request's worth at a time, each committed as it is answered, several at once where that pays."""
         size = self._adapter.batch
         groups = [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
-        def send(group: Sequence[Job]) -> None:
+        def send(claimed: Sequence[Job]) -> None:
             try:
-                results = self._adapter.write([job.write for job in group if job.write])
+                group = self._launched(claimed)
+                results = self._adapter.write([job.write for job in group if job.write]) if group else []
             except BusError as error:
-                self._settling.fail([Failure(job, error) for job in group])
+                self._settling.fail([Failure(job, error) for job in claimed])
             else:
                 self._settling.write(record_type, group, results, translator)
 
         self._abreast([partial(send, group) for group in groups])
+
+    def _launched(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of the jobs that are ours to send, now that a request may be sent.
+
+        Until then a payment may take its order from us; and two must never create the same record.
+        """
+        waited = 0.0
+        while (pause := self._adapter.wait()) > 0 and waited + pause < self._limits.lease_s:
+            nap(pause)
+            waited += pause
+        with self._parts.ledger.statement() as connection:
+            lease, ids = jobs[0].row["lease"], [job.id for job in jobs]
+            ours = deliveries.launch(connection, lease, self._system, ids, seconds=self._limits.lease_s)
+        return [job for job in jobs if job.id in ours]
 
     def _reload(self, jobs: Collection[Job]) -> None:
         with self._parts.ledger.transaction() as connection:

@@ -136,6 +136,11 @@ def run(connection: Connection, query: str, params: Mapping[str, Any] | Sequence
     return connection.execute(query, params).rowcount
 
 
+def columns(item: object) -> Row:
+    """A value with slots as a row. What it holds is not copied, as dataclasses.asdict would, deep down."""
+    return {name: getattr(item, name) for name in type(item).__slots__}  # type: ignore[attr-defined]  # ours have them
+
+
 def bulk(items: Sequence[Mapping[str, Any]]) -> Jsonb:
     """Rows as one JSON parameter, for `jsonb_to_recordset`: one statement whatever their number."""
     return Jsonb(list(items))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from bus.channels import BULK, NEXT, NORMAL, URGENT
-from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.ledger.database import Connection, Row, bulk, columns, one, rows, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,32 +115,54 @@ def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
         )
 
 
+_CREATING = """SELECT 1 FROM record WHERE record.entity_id = delivery.entity_id AND record.system = delivery.system
+                 AND record.state = 'creating'"""
+
+
 def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, limit: int, urgent: bool) -> list[Row]:
     """Lease due deliveries of one system, the urgent and the old first: no entity is sent twice at once.
 
     The ordinary lane leaves the urgent ones to the payments lane, where they wait behind nothing; those that nobody
-    took for `LEFT_ALONE_S` it takes all the same.
+    took for `LEFT_ALONE_S` it takes all the same. The payments lane takes also what the other has claimed for a long
+    round and not sent yet (`launch`): a payment does not wait for a backlog that holds its order.
     """
+    free = "lease IS NULL OR lease_until < now()"
+    if urgent:  # but what is being created is left to whoever began it
+        free += f" OR NOT in_flight AND NOT EXISTS ({_CREATING})"
     found = rows(
         connection,
-        f"""UPDATE delivery SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s)
+        f"""UPDATE delivery SET lease = %(lease)s, lease_until = now() + make_interval(secs => %(seconds)s),
+                  in_flight = %(urgent)s
            WHERE (entity_id, system) IN (
              SELECT entity_id, system FROM delivery WHERE state = 'due' AND system = %(system)s AND due_at <= now()
-               AND {URGENT_ONLY if urgent else NOT_URGENT} AND (lease IS NULL OR lease_until < now())
+               AND {URGENT_ONLY if urgent else NOT_URGENT} AND ({free})
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
            RETURNING *, now() AS claimed_at""",  # noqa: S608 - ours
-        {"lease": lease, "seconds": seconds, "system": system, "limit": limit},
+        {"lease": lease, "seconds": seconds, "system": system, "limit": limit, "urgent": urgent},
     )
     return sorted(found, key=lambda row: (row["priority"], row["due_at"], row["entity_id"]))
 
 
-def renew(connection: Connection, lease: UUID, system: str, *, seconds: int) -> set[UUID]:
-    """Hold claims for a full lease from now. Returns the entities whose claims are still this lease's."""
+def release(connection: Connection, lease: UUID, system: str, entities: Collection[UUID]) -> None:
+    """Give claims back as if they had not been taken."""
+    run(
+        connection,
+        """UPDATE delivery SET lease = NULL, lease_until = NULL
+           WHERE entity_id = ANY(%s) AND system = %s AND lease = %s""",
+        [list(entities), system, lease],
+    )
+
+
+def launch(connection: Connection, lease: UUID, system: str, entities: Collection[UUID], *, seconds: int) -> set[UUID]:
+    """Claims that are about to be sent: held for a full lease from now, nobody's to take. Those that still are ours.
+
+    One that lapsed while we read and waited, or that the payments lane took, is someone else's.
+    """
     held = rows(
         connection,
-        """UPDATE delivery SET lease_until = now() + make_interval(secs => %s)
-           WHERE lease = %s AND system = %s RETURNING entity_id""",
-        [seconds, lease, system],
+        """UPDATE delivery SET in_flight = true, lease_until = now() + make_interval(secs => %s)
+           WHERE entity_id = ANY(%s) AND system = %s AND lease = %s RETURNING entity_id""",
+        [seconds, list(entities), system, lease],
     )
     return {row["entity_id"] for row in held}
 
@@ -168,7 +190,7 @@ def done(connection: Connection, ends: Sequence[Done], *, window_s: int) -> list
              AS new(entity_id uuid, system text, lease uuid, wanted bigint, wrote boolean, left_over boolean)
            WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system AND delivery.lease = new.lease
            RETURNING delivery.entity_id, delivery.state, delivery.priority""",
-        {"ends": bulk([asdict(end) for end in ends]), "window": window_s, "next": NEXT},
+        {"ends": bulk([columns(end) for end in ends]), "window": window_s, "next": NEXT},
     )
 
 
@@ -183,7 +205,7 @@ def postpone(connection: Connection, later: Sequence[Later]) -> None:
            FROM jsonb_to_recordset(%s)
              AS new(entity_id uuid, system text, lease uuid, until timestamptz, counts boolean, error text)
            WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system AND delivery.lease = new.lease""",
-        [bulk([asdict(item) for item in later])],
+        [bulk([columns(item) for item in later])],
     )
 
 
@@ -281,7 +303,8 @@ def lanes(connection: Connection) -> list[Row]:
                     extract(epoch FROM now() - min(since)) AS oldest_s
              FROM delivery WHERE state = 'due' GROUP BY system
              UNION ALL
-             SELECT system, 0, 0, 0, count(*) FILTER (WHERE state = 'dead'), count(*) FILTER (WHERE state = 'parked'), NULL
+             SELECT system, 0, 0, 0, count(*) FILTER (WHERE state = 'dead'),
+                    count(*) FILTER (WHERE state = 'parked'), NULL
              FROM delivery WHERE state IN ('dead', 'parked') GROUP BY system) AS waiting
            GROUP BY system ORDER BY system""",
     )

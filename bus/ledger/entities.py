@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from bus.ledger.database import Connection, LostRace, Row, bulk, one, rows, run
+from bus.ledger.database import Connection, LostRace, Row, bulk, columns, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Json, Kind
 
@@ -518,5 +518,5 @@ def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
            FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, base jsonb, version bigint, ours boolean)
            WHERE record.id = new.id
              AND (record.version IS NULL OR new.version IS NULL OR record.version <= new.version)""",
-        [bulk([asdict(item) for item in bases])],
+        [bulk([columns(item) for item in bases])],
     )

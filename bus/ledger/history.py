@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
 from psycopg import sql
 
-from bus.ledger.database import Connection, Row, bulk, rows, run
+from bus.ledger.database import Connection, Row, bulk, columns, rows, run
 from bus.model import Json
 
 
@@ -29,9 +29,6 @@ class Line:
     call: str | None = None
 
 
-_NAMES = tuple(item.name for item in fields(Line))
-
-
 def write(connection: Connection, lines: Sequence[Line]) -> None:
     """Append lines."""
     if not lines:
@@ -42,7 +39,7 @@ def write(connection: Connection, lines: Sequence[Line]) -> None:
            SELECT entity_id, actor, what, event_seq, system, field, old, new, rule, call
            FROM jsonb_to_recordset(%s) AS new(entity_id uuid, actor text, what text, event_seq bigint, system text,
              field text, old jsonb, new jsonb, rule text, call text)""",
-        [bulk([{name: getattr(line, name) for name in _NAMES} for line in lines])],
+        [bulk([columns(line) for line in lines])],
     )
 
 

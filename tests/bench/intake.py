@@ -22,24 +22,26 @@ TITLE = "signed webhooks a second to the 2xx after the commit, beside the same a
 CLIENTS = (1, 16, 64)
 RATE = 200
 PEER = "the same application doing only task.delay() to Redis"
-OURS, THEIRS = "intake", "redis-only"
+OURS, THEIRS, THREADS = "intake", "redis-only", "redis-only-in-threads"
 _ROUNDS = 3
-"""Both sides in turn, so often; the best of each counts: what else the machine does may only take away."""
+"""All sides in turn, so often; the best of each counts: what else the machine does may only take away."""
 
 
 def bench(run: Run) -> Iterator[Figure]:
-    """At 1, 16 and 64 clients, and at 200 a second; PostgreSQL, Valkey, both doors and the sender on this machine."""
+    """At 1, 16 and 64 clients, and at 200 a second; PostgreSQL, Valkey, the doors and the sender on this machine."""
     with House() as house:
-        ports = {OURS: free(), THEIRS: free()}
+        ports = {side: free() for side in (OURS, THEIRS, THREADS)}
+        peer = [sys.executable, "-m", "tests.bench.redis_only"]
         house.run(OURS, command("intake", "--port", str(ports[OURS])))
-        house.run(THEIRS, [sys.executable, "-m", "tests.bench.redis_only", str(ports[THEIRS])])
-        house.until(lambda: all(map(_ready, ports.values())), 30, "both doors open")
+        house.run(THEIRS, [*peer, str(ports[THEIRS])])
+        house.run(THREADS, [*peer, str(ports[THREADS]), "threads"])
+        house.until(lambda: all(map(_ready, ports.values())), 30, "all doors open")
         taken = 0
         for clients in CLIENTS:
-            tallies = _in_turn(run, ports, clients, seconds=1.5)
+            tallies = _in_turn(run, ports, clients, seconds=1.2)
             taken += _taken(tallies)
             yield _closed(clients, tallies)
-        tallies = _in_turn(run, ports, clients=64, seconds=3.0, rate=RATE)
+        tallies = _in_turn(run, ports, clients=64, seconds=2.5, rate=RATE)
         taken += _taken(tallies)
         yield _open(tallies)
         kept = house.rows("SELECT count(*) AS n FROM event")[0]["n"]
@@ -47,22 +49,27 @@ def bench(run: Run) -> Iterator[Figure]:
 
 
 def _closed(clients: int, tallies: dict[str, list[Tally]]) -> Figure:
-    ours, theirs = (max(tallies[side], key=lambda tally: tally.per_second) for side in (OURS, THEIRS))
+    ours, theirs, threads = (max(some, key=lambda tally: tally.per_second) for some in tallies.values())
+    ratio = ours.per_second / theirs.per_second
     more = {
         "p50_ms": ours.p50,
         "p99_ms": ours.p99,
         "peer": theirs.per_second,
         "peer_p50_ms": theirs.p50,
         "peer_p99_ms": theirs.p99,
+        "peer_in_threads": threads.per_second,
+        "ratio_in_threads": ours.per_second / threads.per_second,
     }
-    ratio = ours.per_second / theirs.per_second
-    return Figure(f"intake.{clients}", ours.per_second, "webhooks/s", ratio, PEER, _note(ours, theirs), more)
+    return Figure(f"intake.{clients}", ours.per_second, "webhooks/s", ratio, PEER, _note(ours, theirs, threads), more)
 
 
 def _open(tallies: dict[str, list[Tally]]) -> Figure:
-    ours, theirs = (min(tallies[side], key=lambda tally: tally.p99) for side in (OURS, THEIRS))
+    ours, theirs, threads = (min(some, key=lambda tally: tally.p99) for some in tallies.values())
     more = {"p50_ms": ours.p50, "max_ms": ours.max, "peer_p50_ms": theirs.p50, "peer_p99_ms": theirs.p99}
-    return Figure(f"intake.{RATE}/s", ours.p99, "ms p99", theirs.p99 / ours.p99, PEER, _note(ours, theirs), more)
+    more |= {"peer_in_threads_p99_ms": threads.p99}
+    return Figure(
+        f"intake.{RATE}/s", ours.p99, "ms p99", theirs.p99 / ours.p99, PEER, _note(ours, theirs, threads), more
+    )
 
 
 def _in_turn(

@@ -1,7 +1,8 @@
 """The peer of the intake: the same application with the same checks, whose endpoint only calls `task.delay()` to Redis.
 
-Nothing is committed anywhere: what Redis loses is lost. `python -m tests.bench.redis_only PORT`, in the environment of
-a house.
+Nothing is committed anywhere: what Redis loses is lost. `python -m tests.bench.redis_only PORT [threads]`, in the
+environment of a house. With `threads` it calls in a thread, as FastAPI does for endpoints that block; without, on the
+event loop: that is faster, and while Redis does not answer nothing else does either.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 from celery import Celery
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from bus import log
 from bus.cli.services import serve
@@ -29,22 +31,30 @@ def _apply(events: list[dict[str, Any]]) -> None:
 
 
 class Delays:
-    """A task per event, on the event loop: a hop to a thread would cost more than it frees."""
+    """A task per event."""
 
-    def __init__(self, celery: Celery) -> None:
+    def __init__(self, celery: Celery, *, threads: bool) -> None:
         self._task = celery.task(name="orders.apply")(_apply)
+        self._threads = threads
 
     async def accept(self, arrival: Arrival, _: int) -> Accepted:
+        if self._threads:
+            await run_in_threadpool(self._delay, arrival)
+        else:
+            self._delay(arrival)
+        return Accepted(len(arrival.entries), 0)
+
+    def _delay(self, arrival: Arrival) -> None:
         for entry in arrival.entries:
             self._task.delay([entry.event.model_dump(mode="json", exclude_none=True)])
-        return Accepted(len(arrival.entries), 0)
 
 
 if __name__ == "__main__":
     wiring = wire()
     log.configure(wiring.settings.log_level)
     meters = Meters()
-    desk = Desk(wiring.file, Delays(wiring.celery), wiring.mappings, Keyring(wiring.file, utcnow), meters, utcnow)
+    delays = Delays(wiring.celery, threads="threads" in sys.argv)
+    desk = Desk(wiring.file, delays, wiring.mappings, Keyring(wiring.file, utcnow), meters, utcnow)
     app = FastAPI()
     app.include_router(events.router(desk))
     problems.install(app, utcnow)

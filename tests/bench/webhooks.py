@@ -49,7 +49,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of it. Times in milliseconds, from the moment a post was due to be sent to the end of its answer."""
+    """What came of it. Milliseconds from when a post was due (at a rate) or sent, to the end of its answer."""
 
     seconds: float
     statuses: dict[str, int]
@@ -132,7 +132,8 @@ class Sender:
         due = next(dues, None)
         while due is not None or len(self._idle) < len(self._lines):
             while due is not None and due <= time.perf_counter() and self._idle:
-                self._idle.popleft().send(self._posts.popleft() if self._posts else next(self._fresh), due)
+                begins = due if self._order.rate else time.perf_counter()
+                self._idle.popleft().send(self._posts.popleft() if self._posts else next(self._fresh), begins)
                 due = next(dues, None)
             pause = 0.5 if due is None or not self._idle else max(0.0, due - time.perf_counter())
             for key, _ in self._selector.select(pause):
@@ -152,7 +153,7 @@ class Sender:
         return line
 
     def _dues(self, begun: float) -> Iterator[float]:
-        """When each post is due: at the rate, or as soon as a connection is free."""
+        """When each post is due: at the rate, or at once, and then it waits for a free connection only."""
         for number in count():
             yield begun + number / self._order.rate if self._order.rate else time.perf_counter()
 

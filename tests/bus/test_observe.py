@@ -75,6 +75,7 @@ class Shelf:
         self.forbidden, self.calls = forbidden, 0
 
     def fetch(self, record_type: str, ids: Sequence[str], parts: object = None) -> dict[str, Raw]:
+        del parts
         self.calls += 1
         if broken := self.forbidden & set(ids):
             raise Permanent(f"{record_type}: access denied", cause=f"denied {min(broken)}")
@@ -98,6 +99,7 @@ def test_a_record_that_is_not_there_is_neither_present_nor_forbidden() -> None:
 def test_trouble_of_the_whole_call_is_not_searched_in_halves() -> None:
     class Down(Shelf):
         def fetch(self, record_type: str, ids: Sequence[str], parts: object = None) -> dict[str, Raw]:
+            del parts
             self.calls += 1
             raise Transient(f"{record_type} {ids}: 500")
 

@@ -9,11 +9,11 @@ from bus.pace import MOST, UNLIMITED, Pace
 
 
 @pytest.fixture
-def made() -> Iterator[Callable[[float, float], Pace]]:
+def made() -> Iterator[Callable[..., Pace]]:
     paces: list[Pace] = []
 
-    def make(per_second: float, latency_s: float) -> Pace:
-        paces.append(Pace(per_second, lambda: latency_s))
+    def make(per_second: float, latency_s: float, left: float = 0) -> Pace:
+        paces.append(Pace(per_second, lambda: latency_s, lambda: left))
         return paces[-1]
 
     yield make
@@ -23,16 +23,16 @@ def made() -> Iterator[Callable[[float, float], Pace]]:
 
 @pytest.mark.parametrize(
     ("per_second", "latency_s", "width"),
-    [(2, 0.1, 2), (2, 3.0, 7), (10, 0.05, 2), (5, 60.0, MOST), (0, 3.0, UNLIMITED)],
+    [(2, 0.1, 2), (2, 2.4, 6), (10, 0.05, 3), (10, 0.3, 5), (5, 60.0, MOST), (0, 3.0, UNLIMITED)],
 )
 def test_what_is_in_flight_is_rate_times_latency_and_one_to_spare(
-    made: Callable[[float, float], Pace], per_second: float, latency_s: float, width: int
+    made: Callable[..., Pace], per_second: float, latency_s: float, width: int
 ) -> None:
     assert made(per_second, latency_s).width() == width
 
 
-def test_as_many_as_the_width_are_in_flight_at_once_and_never_more(made: Callable[[float, float], Pace]) -> None:
-    pace, together, lock = made(2, 1.0), Barrier(3), Lock()
+def test_as_many_as_the_width_are_in_flight_at_once_and_never_more(made: Callable[..., Pace]) -> None:
+    pace, together, lock = made(2, 0.9), Barrier(3), Lock()
     running = most = 0
 
     def thing() -> None:
@@ -48,7 +48,11 @@ def test_as_many_as_the_width_are_in_flight_at_once_and_never_more(made: Callabl
     assert most == pace.width() == 3
 
 
-def test_a_failure_is_told_after_the_others_have_gone_their_way(made: Callable[[float, float], Pace]) -> None:
+def test_a_burst_may_be_wider(made: Callable[..., Pace]) -> None:
+    assert made(2, 0.1, 40).width() == made(2, 0.1, 0).width() + 2
+
+
+def test_a_failure_is_told_after_the_others_have_gone_their_way(made: Callable[..., Pace]) -> None:
     done: list[int] = []
 
     def fail() -> None:
@@ -59,7 +63,7 @@ def test_a_failure_is_told_after_the_others_have_gone_their_way(made: Callable[[
     assert sorted(done) == [0, 1, 2, 3, 4]
 
 
-def test_a_single_thing_needs_no_thread(made: Callable[[float, float], Pace]) -> None:
+def test_a_single_thing_needs_no_thread(made: Callable[..., Pace]) -> None:
     pace, done = made(2, 3.0), []
     pace.abreast([lambda: done.append(1)])
     pace.abreast([])

@@ -132,8 +132,10 @@ def test_a_system_that_is_away_costs_its_deliveries_no_attempts(database_url: st
 
 def test_rounds_that_are_not_full_gather_what_trickles_in(database_url: str, broker_url: str) -> None:
     """Where requests are rationed, the first change goes at once and what follows in the same second goes together."""
-    with build(database_url, broker_url, crm={"rate": {"per_second": 50, "burst": 500}}) as world:
+    with build(database_url, broker_url, crm={"rate": {"per_second": 10, "burst": 200}}) as world:
         orders = linked(world, 4)
+        for _ in range(120):
+            world.wiring.budgets["crm"].acquire(urgent=False)
         lane = world.wiring.lane("crm", False)
         lane._next_at = 0.0
         for order in orders:

@@ -132,6 +132,45 @@ def test_each_lane_takes_its_own_the_urgent_and_the_ordinary(connection: Connect
     assert [one["entity_id"] for one in claim(connection, urgent=True)] == [some[URGENT]]
 
 
+def test_a_payment_takes_its_order_from_a_round_that_has_not_sent_it_yet(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    (claimed,) = claim(connection)
+    mark(connection, entity, URGENT)
+    (taken,) = claim(connection, urgent=True)
+    launched = deliveries.launch(connection, claimed["lease"], "crm", [entity], seconds=60)
+    assert launched == set()
+    assert done(connection, claimed) is None
+    assert done(connection, taken) == "idle"
+
+
+def test_what_is_on_its_way_is_taken_by_nobody(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    (claimed,) = claim(connection)
+    assert deliveries.launch(connection, claimed["lease"], "crm", [entity], seconds=60) == {entity}
+    mark(connection, entity, URGENT)
+    assert claim(connection, urgent=True) == []
+    assert done(connection, claimed) == "due"
+    (urgent,) = claim(connection, urgent=True)
+    assert claim(connection, urgent=True) == []
+    assert done(connection, urgent) == "idle"
+
+
+def test_what_is_being_created_is_left_to_whoever_began_it(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    claim(connection)
+    entities.begin_creating(connection, [entity], "crm", "deal")
+    mark(connection, entity, URGENT)
+    assert claim(connection, urgent=True) == []
+
+
+def test_a_released_claim_is_as_if_it_had_not_been_made(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    (claimed,) = claim(connection)
+    deliveries.release(connection, claimed["lease"], "crm", [entity])
+    (again,) = claim(connection)
+    assert (again["due_at"], again["attempts"]) == (claimed["due_at"], claimed["attempts"])
+
+
 def test_what_no_payments_worker_takes_is_taken_by_the_ordinary_lane(connection: Connection, entity: UUID) -> None:
     mark(connection, entity, URGENT)
     assert claim(connection) == []

@@ -35,6 +35,9 @@ DROP INDEX entity_kind;
 ALTER TABLE entity SET (fillfactor = 70);
 ALTER TABLE record SET (fillfactor = 75);
 ALTER TABLE delivery SET (fillfactor = 80);
+
+-- Claimed and on its way. What the ordinary lane has claimed and not sent yet, a payment may still take from it.
+ALTER TABLE delivery ADD COLUMN in_flight boolean NOT NULL DEFAULT false;
 CREATE INDEX delivery_stuck ON delivery (system) WHERE state IN ('dead', 'parked');
 DROP INDEX delivery_lease;  -- asked by nobody; without it a claim is a HOT update
 
