@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format bench bench-growth clean
+.PHONY: help install demo soak up test check format bench bench-growth clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: install  ## show the whole bus at work on invented systems (SEED=n repeats a run)
 	@$(BIN)/bus demo $(if $(SEED),--seed $(SEED))
+
+soak: install  ## the same for ten minutes with faults drawn by lot (MINUTES=n, SEED=n)
+	@$(BIN)/bus demo --minutes $(or $(MINUTES),10) --orders $$((240 * $(or $(MINUTES),10))) $(if $(SEED),--seed $(SEED))
 
 up: install  ## run the bus for development until Ctrl-C
 	@$(BIN)/bus up

@@ -57,7 +57,6 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
         task_send_sent_event=False,
         worker_hijack_root_logger=False,  # bus.log renders and scrubs
         worker_soft_shutdown_timeout=10.0,
-        worker_max_tasks_per_child=5000,
         # No ETA, no countdown, no task.retry anywhere: on Redis they run several times once older than the visibility
         # timeout. "Later" is a column in the ledger.
         beat_max_loop_interval=min(5.0, sweep_s),

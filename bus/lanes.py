@@ -53,9 +53,8 @@ class Lane:
         self._rung.set()
         while self._rung.is_set() and self._busy.acquire(blocking=False):
             try:
-                more = self._turn(until)
+                more = self._both(until)
             finally:
-                self._join()
                 self._busy.release()
             if more:
                 return True
@@ -66,6 +65,13 @@ class Lane:
         self._pace.close()
         if self._second is not None:
             self._second.shutdown()
+
+    def _both(self, until: datetime) -> bool:
+        """A turn, and the end of the round that accompanies it, whatever becomes of either."""
+        try:
+            return self._turn(until)
+        finally:
+            self._join()
 
     def _turn(self, until: datetime) -> bool:
         """Look first whether a request may be sent, then claim: what arrives while we wait rides along."""

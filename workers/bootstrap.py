@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
-from celery import Celery
+from celery import Celery, signals
 from redis import Redis
 
 from bus import config as configuration
@@ -33,6 +33,7 @@ from bus.systems.connect import Urgent, budget_of, connect
 from mappings import check
 from mappings.registry import Registry
 from workers import beat, counterparties, deals, lanes, orders, payments
+from workers.recycling import recycler
 
 
 def _now() -> datetime:
@@ -178,6 +179,8 @@ class Wiring:
         lanes.register(self.celery, self.lane, self.bells)
         beat.register(self.celery, self.chores, self.reconcile)
         beat.schedule(self.celery, self.file.limits)
+        self._recycler = recycler(self.file.limits.worker_memory_mb)
+        signals.task_postrun.connect(self._recycler)
         return self.celery
 
     def mapping_problems(self) -> list[str]:

@@ -56,10 +56,11 @@ def demo(
     state: State = None,
     *,
     fast: Annotated[bool, typer.Option("--fast", help="A quarter of a minute instead of one.")] = False,
+    minutes: Annotated[int, typer.Option(min=1, help="How long it lasts; from 2 on with faults drawn by lot.")] = 1,
     limits: Annotated[
         bool, typer.Option("--limits", help="Hold the portal to the cloud's 2 requests a second all the same.")
     ] = False,
 ) -> None:
     """Play a working day of an invented company, faults and all, and prove that both systems agree in the evening."""
-    day_s = _FAST_DAY_S if fast else _DAY_S
+    day_s = _FAST_DAY_S if fast else _DAY_S * minutes
     raise typer.Exit(working_day.run(context.obj, seed=seed, orders=orders, day_s=day_s, state=state, limited=limits))

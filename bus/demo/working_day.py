@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
+from random import Random
 
 from rich.console import Console
 
@@ -48,7 +49,7 @@ def run(
     say = partial(screen.print, highlight=False, markup=False, soft_wrap=True)
     try:
         with interruptible(), Stack(wire, ports=ports, state=state, flower=False, limited=limited, say=say) as stack:
-            figures = _day(stack, screen, scenario.plan(seed, orders), day_s)
+            figures = _day(stack, screen, scenario.plan(seed, orders), _trouble(seed, day_s), day_s)
     except Interrupted:
         say("interrupted; everything was stopped")
         return _INTERRUPTED
@@ -56,7 +57,7 @@ def run(
     return 0 if figures.ok else 1
 
 
-def _day(stack: Stack, console: Console, day: scenario.Day, day_s: float) -> Figures:
+def _day(stack: Stack, console: Console, day: scenario.Day, faults: list[trouble.Fault], day_s: float) -> Figures:
     portal, shop = stack.crm, stack.shop
     watch = Watch(stack.crm)
     bank_key = stack.company.bank_key if stack.company else ""
@@ -64,7 +65,7 @@ def _day(stack: Stack, console: Console, day: scenario.Day, day_s: float) -> Fig
     def hand() -> Hand:
         return Hand(stack.shop, stack.crm, Bank(stack.urls.intake, bank_key), watch)
 
-    player = Player(day, trouble.faults(), day_s, watch, hand)
+    player = Player(day, faults, day_s, watch, hand)
     with Screen(console, day, stack.wiring.ledger, {"crm": stack.crm, "shop": stack.shop}) as screen:
         tick = partial(screen.show, player.played.done)
         watch.begin()
@@ -85,6 +86,12 @@ def _day(stack: Stack, console: Console, day: scenario.Day, day_s: float) -> Fig
     figures = _figures(verdict, player.played, watch, evening, (portal, shop), rested=rested)
     _tell(console, stack, verdict, player.played, watch, evening, rested=rested)
     return figures
+
+
+def _trouble(seed: int, day_s: float) -> list[trouble.Fault]:
+    """The same on every day of a minute; by lot on a longer one."""
+    minutes = round(day_s / DAY_S)
+    return trouble.storm(Random(seed), minutes) if minutes > 1 else trouble.faults()
 
 
 def _figures(

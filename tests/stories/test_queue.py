@@ -24,11 +24,13 @@ QUICK = {"sweep_s": 0.5, "republish_after_s": 1, "lease_s": 3, "backoff_base_s":
 class Bus:
     """The bus as processes: workers and beat as a customer runs them, over the world's systems."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, **limits: Any) -> None:
         self.world, self._folder = world, folder
         self._running: list[subprocess.Popen[bytes]] = []
         settings = world.wiring.settings
-        (folder / "bus.yaml").write_text(yaml.safe_dump(raw_config(world.crm_url, world.shop_url, limits=QUICK)))
+        (folder / "bus.yaml").write_text(
+            yaml.safe_dump(raw_config(world.crm_url, world.shop_url, limits=QUICK | limits))
+        )
         self._environment = {
             **os.environ,
             "BUS_DATABASE_URL": settings.database(),
@@ -57,6 +59,21 @@ def bus(database_url: str, broker_url: str, tmp_path: Path) -> Iterator[Bus]:
         running = Bus(world, tmp_path)
         yield running
         running.stop()
+
+
+def test_a_worker_that_has_grown_too_large_ends_in_order_and_the_next_goes_on(
+    database_url: str, broker_url: str, tmp_path: Path
+) -> None:
+    with build(database_url, broker_url, limits=QUICK, ring=True) as world:
+        bus = Bus(world, tmp_path, worker_memory_mb=1)
+        try:
+            order = world.order()
+            first = bus.start("worker", "orders")
+            assert first.wait(30) == 0
+            bus.start("worker", "lanes")
+            eventually(lambda: world.deals_of(order))
+        finally:
+            bus.stop()
 
 
 def test_an_order_and_its_payment_flow_through_workers_to_the_deal(bus: Bus) -> None:
