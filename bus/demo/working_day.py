@@ -91,7 +91,7 @@ def _day(stack: Stack, console: Console, day: scenario.Day, faults: list[trouble
 def _trouble(seed: int, day_s: float) -> list[trouble.Fault]:
     """The same on every day of a minute; by lot on a longer one."""
     minutes = round(day_s / DAY_S)
-    return trouble.storm(Random(seed), minutes) if minutes > 1 else trouble.faults()
+    return trouble.storm(Random(seed), minutes) if minutes > 1 else trouble.faults()  # noqa: S311 - repeatable
 
 
 def _figures(
