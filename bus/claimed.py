@@ -28,6 +28,8 @@ class Job:
     """What it said then, in canonical fields."""
     seen: int | None = None
     """Its version then; without a reading, the last that we know of."""
+    behind: bool = False
+    """It had been saved since the ledger last knew it, and only a part of it was read."""
     wanted: Fields = field(default_factory=dict)
     """What it should say and does not."""
     told: Fields = field(default_factory=dict)

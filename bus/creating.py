@@ -33,8 +33,10 @@ class Creating:
         fresh = self._unnamed(record_type, jobs)
         if not fresh:
             return []
-        with self._parts.ledger.transaction() as connection:
-            first = entities.begin_creating(connection, [job.id for job in fresh], self._system, record_type)
+        ids = [job.id for job in fresh]
+        first = self._parts.ledger.run(
+            lambda connection: entities.begin_creating(connection, ids, self._system, record_type)
+        )
         begun = [job for job in fresh if job.id not in first]
         if not begun:
             return []
@@ -54,14 +56,12 @@ class Creating:
         until = since + self._late if since else None
         return until if until and until > self._parts.now() else None
 
-    def promise(self, jobs: Sequence[Job]) -> None:
-        """Note what creations are about to say, and which are about to be finished."""
-        told = {job.id: job.told for job in jobs if job.external_id is None}
-        begun = [job.id for job in jobs if job.unfinished]
-        if told or begun:
-            with self._parts.ledger.transaction() as connection:
-                entities.promise(connection, self._system, told)
-                entities.go_on(connection, self._system, begun)
+    def note(self, connection: Connection, jobs: Sequence[Job]) -> None:
+        """Note, as they are sent, what creations are about to say, which are being finished, and what updates say."""
+        entities.promise(connection, self._system, {job.id: job.told for job in jobs if job.external_id is None})
+        entities.go_on(connection, self._system, [job.id for job in jobs if job.unfinished])
+        known = {job.linked.id: job.told for job in jobs if job.external_id and job.linked and job.linked.id}
+        entities.telling(connection, known)
 
     def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
         """Jobs whose record nobody has named yet; a named one that is there is linked."""

@@ -20,6 +20,10 @@ class BusError(Exception):
         self.detail: Redacted = detail or {}
 
 
+POISON = (ValueError, LookupError, TypeError, ArithmeticError)
+"""What handling a record of a shape that nobody foresaw may raise."""
+
+
 class Transient(BusError):
     """Try again later: counts an attempt; exponential back-off with jitter, the time kept in the ledger."""
 

@@ -79,7 +79,7 @@ class Lane:
             self._rung.clear()
             pause = max(self._adapter.wait(), self._next_at - monotonic())
             if pause > left:
-                return False  # an open circuit or a stopped lane; the sweep rings again
+                return pause <= LINGER_S  # longer is an open circuit or a stopped lane; the sweep rings again
             if pause > 0:
                 nap(pause)
             elif self._answers() and not self._round(until) and not self._linger(left):
@@ -136,6 +136,7 @@ class Lane:
             if pause > 0:
                 nap(pause)
             elif self._sending.take() < self._sending.reach:
+                self._rung.set()  # what it may have left over is due
                 return
 
     def _join(self) -> None:

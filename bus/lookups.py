@@ -14,12 +14,13 @@ import structlog
 
 from bus import channels, retry
 from bus.envelope import Event, version_order
-from bus.errors import BusError
+from bus.errors import POISON, BusError, Transient
 from bus.ledger import entities, journal, letters
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
-from bus.observe import fetched, removal, take_in
+from bus.model import flatten
+from bus.observe import differences, fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, RawRecord
 from bus.translate import entries, translated
@@ -47,46 +48,58 @@ class LookUps:
                 limit=self._adapter.batch if self._urgent else self._adapter.reach,
                 urgent=self._urgent,
             )
-        if rows:
-            try:
-                self._fetch(rows, lease)
-            except BusError as error:
-                self._give_back(rows, lease, error)
+        left = list(rows)
+        try:
+            left = self._seen_through(left, lease)
+            while left:
+                events = self._fetch(left[: self._adapter.batch], lease)
+                left = left[self._adapter.batch :]
+                self._parts.pipeline.process(events)
+        except BusError as error:
+            self._give_back(left, lease, error)
+        except POISON as error:  # one record of a shape that nobody foresaw: jitter parts it from the others
+            log.exception("lane.poisoned", system=self._system)
+            self._give_back(left, lease, Transient(f"cannot be handled: {type(error).__name__}"))
         return len(rows)
 
-    def _fetch(self, rows: list[Row], lease: UUID) -> None:
-        wanted = _by_type(rows)
-        echoes = {subject for record_type, ids in wanted.items() for subject in self._echoes(record_type, ids)}
-        present, forbidden = self._present(wanted, echoes)
+    def _seen_through(self, rows: list[Row], lease: UUID) -> list[Row]:
+        """End those that tell of our own writing. Returns the others."""
+        plain = [row for row in rows if row["type"].endswith(".notified")]
+        echoes = {subject for record_type, ids in _by_type(plain).items() for subject in self._echoes(record_type, ids)}
+        echoes -= {row["subject"] for row in rows if row["type"].endswith(".reread")}
+        ended = [row["seq"] for row in plain if row["subject"] in echoes]
+        if ended:
+            outcomes = dict.fromkeys(ended, Outcome.ECHO)
+            self._parts.ledger.run(lambda connection: journal.close_notified(connection, lease, outcomes))
+        return [row for row in rows if row["seq"] not in set(ended)]
+
+    def _fetch(self, rows: list[Row], lease: UUID) -> list[Event]:
+        """Read a request's worth and commit what it tells: what was read is kept, whatever becomes of the rest."""
+        present, forbidden = self._present(_by_type(rows))
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []
         for row in rows:
             try:
                 if row["subject"] in forbidden:
                     raise forbidden[row["subject"]]
-                if not _removed(row) and row["subject"] in echoes:
-                    continue
                 made[row["seq"]] = self._entries(row, present.get(row["subject"]))
             except BusError as refusal:
                 broken.append((row, refusal))
-        known = {row["seq"] for row in rows} - set(made) - {row["seq"] for row, _ in broken}
 
         def commit(connection: Connection) -> list[Event]:
             events = take_in(connection, [entry for some in made.values() for entry in some])
             new = {event.id.partition("/")[0] for event in events}
-            outcomes = _outcomes(made, new) | dict.fromkeys(known, Outcome.ECHO)
-            journal.close_notified(connection, lease, outcomes)
+            journal.close_notified(connection, lease, _outcomes(made, new))
             for row, reason in broken:
                 self._bury(connection, row, reason)
             return events
 
-        events = self._parts.ledger.run(commit)
-        self._parts.pipeline.process(events)
+        return self._parts.ledger.run(commit)
 
     def _echoes(self, record_type: str, ids: list[str]) -> set[str]:
         """Subjects that were last saved by us and stand as our write left them: there is nothing to read.
 
-        Exact, not a guess: each of our writes shows how the record stood just before it, and one that met somebody
+        Not a guess: each of our writes shows how the record stood just before it, and one that met somebody
         else's change does not count as ours alone (bus.settling), so nothing can hide behind it.
         """
         us = self._parts.config.systems[self._system].integration_user
@@ -94,6 +107,7 @@ class LookUps:
             return set()
         with self._parts.ledger.transaction() as connection:
             ours = entities.ours(connection, self._system, record_type, ids)
+            bases = entities.bases(connection, self._system, record_type, list(ours))
         if not ours:
             return set()
         translator = self._parts.mappings.translator(self._kind, record_type)
@@ -101,20 +115,19 @@ class LookUps:
         found = set()
         for external_id, raw in self._adapter.glance(record_type, sorted(ours)).items():
             seen = translated(partial(translator.to_canonical, raw, tables))
-            if seen.actor == f"user:{us}" and version_order(seen.version) == ours[external_id]:
+            same = not differences(flatten(translator.KIND, seen.data or {}), bases.get(external_id, {}))
+            if same and seen.actor == f"user:{us}" and version_order(seen.version) == ours[external_id]:
                 found.add(f"{record_type}/{external_id}")
         return found
 
-    def _present(self, wanted: Mapping[str, list[str]], echoes: set[str]) -> tuple[dict[str, Raw], dict[str, BusError]]:
+    def _present(self, wanted: Mapping[str, list[str]]) -> tuple[dict[str, Raw], dict[str, BusError]]:
         """Raw records by subject, and what cannot be read."""
         present: dict[str, Raw] = {}
         forbidden: dict[str, BusError] = {}
         for record_type, ids in wanted.items():
-            asked = [one for one in ids if f"{record_type}/{one}" not in echoes]
-            if asked:
-                found, refused = fetched(self._adapter, record_type, asked)
-                present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
-                forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
+            found, refused = fetched(self._adapter, record_type, ids)
+            present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
+            forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
         return present, forbidden
 
     def _entries(self, row: Row, raw: Raw | None) -> list[Entry]:

@@ -113,6 +113,8 @@ class Record:
     """The base came of our own write: the next event that says the same is its echo."""
     promised: Fields = field(default_factory=dict)
     """What a creation of ours was to say whose answer was lost: what arrived of it is our own word, not news."""
+    telling: Fields = field(default_factory=dict)
+    """What an update of ours was to say whose answer is not in: the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         ours, first_word = entity.fields.get(name), name not in record.base
         base = record.base.get(name)
         record.base[name] = theirs
-        if (name in record.promised and theirs == record.promised[name]) if first_word else theirs == base:
+        if _no_news(record, name, theirs, base, first_word):
             continue
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
@@ -212,6 +214,15 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     if outcome is not Outcome.ECHO:
         record.ours = False
     return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed))
+
+
+def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bool) -> bool:
+    """Nothing happened there: it says what it said before, or our own word whose answer is not in."""
+    if name in record.telling and theirs == record.telling[name]:
+        return True
+    if first_word:
+        return name in record.promised and bool(theirs == record.promised[name])
+    return bool(theirs == base)
 
 
 def _stale(entity: Entity, record: Record, name: str, incoming: Incoming, late: bool) -> bool:

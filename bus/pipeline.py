@@ -15,7 +15,7 @@ import structlog
 from bus import channels, merge
 from bus.config import Config
 from bus.envelope import Event
-from bus.errors import BusError, Permanent
+from bus.errors import POISON, BusError, Permanent
 from bus.identify import Identified, identify
 from bus.ledger import conflicts, deliveries, entities, history, journal, letters
 from bus.ledger.conflicts import Question
@@ -33,7 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _TAKEN = 1000
 """Events in one transaction at most, with those that wait for the same records: what they take of memory is bounded."""
-_POISON = (psycopg.DataError, ValueError, LookupError, TypeError, ArithmeticError)
+_POISON = (psycopg.DataError, *POISON)
 
 
 @dataclass(slots=True)
@@ -231,7 +231,9 @@ class Pipeline:
             linked = known.record(event.source, event.record_type, event.external_id)
             if _before_our_write(row, linked):
                 batch.again.add(
-                    Notification(event.source, event.record_type, event.external_id, priority=row["priority"])
+                    Notification(
+                        event.source, event.record_type, event.external_id, priority=row["priority"], whole=True
+                    )
                 )
                 batch.endings.append(
                     Ending(row["seq"], Outcome.STALE, known.id, "read before our own write; read again")

@@ -323,6 +323,8 @@ class Notification:
     deleted: bool = False
     priority: int | None = None
     correlationid: str | None = None
+    whole: bool = False
+    """To be read whatever a glance says: something of it may have escaped us."""
 
 
 @dataclass(frozen=True, slots=True)

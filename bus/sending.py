@@ -14,12 +14,15 @@ from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
+import structlog
+
 from bus import claimed, merge
 from bus.claimed import Job
 from bus.creating import Creating
 from bus.envelope import version_order
-from bus.errors import BusError, NotReady, UnknownCode
+from bus.errors import POISON, BusError, NotReady, Transient, UnknownCode, UnknownOutcome
 from bus.ledger import deliveries, entities
+from bus.ledger.database import Connection
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, fetched, removal
 from bus.pace import nap
@@ -27,6 +30,8 @@ from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, Tables, Translator, Write
 from bus.settling import Failure, Settling
 from bus.translate import translated
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _PARENT_MISSING_S = 5.0
 _ROUND_S = 5
@@ -60,6 +65,10 @@ class Sending:
                 self._send(record_type, some)
             except BusError as error:  # jobs that were ended before hold no lease any more: nothing happens to them
                 self._settling.fail([Failure(job, error) for job in some])
+            except POISON as error:  # one record of a shape that nobody foresaw: jitter parts it from the others
+                log.exception("lane.poisoned", system=self._system, type=record_type)
+                say = Transient(f"cannot be handled: {type(error).__name__}", cause=type(error).__name__)
+                self._settling.fail([Failure(job, say) for job in some])
         return len(jobs)
 
     def _claimed(self) -> list[Job]:
@@ -104,7 +113,6 @@ class Sending:
         self._put_off(early)
         rest = [job for job in rest if job not in early]
         planned = self._planned(record_type, self._read(record_type, rest, translator), translator)
-        self._creating.promise(planned)
         self._write(record_type, planned, translator)
 
     def _told_blindly(self, job: Job, translator: Translator) -> bool:
@@ -187,6 +195,7 @@ class Sending:
             return [removal(self._system, translator.EVENT, subject, self._parts.now(), str(uuid4()))]
         told = translated(lambda: translator.to_canonical(raw, self._tables))
         job.present, job.seen = raw, version_order(told.version)
+        job.behind = job.linked is not None and job.linked.view.version != job.seen
         job.there = flatten(job.known.view.kind, told.data)
         if job.linked is None or not differences(job.there, job.linked.view.base):
             return []
@@ -260,11 +269,15 @@ class Sending:
         def send(claimed: Sequence[Job]) -> None:
             try:
                 group = self._launched(claimed)
-                results = self._adapter.write([job.write for job in group if job.write]) if group else []
             except BusError as error:
                 self._settling.fail([Failure(job, error) for job in claimed])
-            else:
+                return
+            results = self._adapter.write([job.write for job in group if job.write]) if group else []
+            try:
                 self._settling.write(record_type, group, results, translator)
+            except (*POISON, BusError) as error:  # it was sent: what became of it is looked up, not taken for nothing
+                say = f"sent, and not noted: {type(error).__name__}"
+                self._settling.fail([Failure(job, UnknownOutcome(say, cause="answer not noted")) for job in group])
 
         self._abreast([partial(send, group) for group in groups])
 
@@ -277,10 +290,16 @@ class Sending:
         while (pause := self._adapter.wait()) > 0 and waited + pause < self._limits.lease_s:
             nap(pause)
             waited += pause
-        with self._parts.ledger.statement() as connection:
-            lease, ids = jobs[0].row["lease"], [job.id for job in jobs]
-            ours = deliveries.launch(connection, lease, self._system, ids, seconds=self._limits.lease_s)
-        return [job for job in jobs if job.id in ours]
+        return self._parts.ledger.run(lambda connection: self._launch(connection, jobs))
+
+    def _launch(self, connection: Connection, jobs: Sequence[Job]) -> list[Job]:
+        """Entities are locked before records and deliveries, as everywhere."""
+        entities.hold(connection, [job.id for job in jobs])
+        lease, ids = jobs[0].row["lease"], [job.id for job in jobs]
+        ours = deliveries.launch(connection, lease, self._system, ids, seconds=self._limits.lease_s)
+        launched = [job for job in jobs if job.id in ours]
+        self._creating.note(connection, launched)
+        return launched
 
     def _reload(self, jobs: Collection[Job]) -> None:
         with self._parts.ledger.transaction() as connection:

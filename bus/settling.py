@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -18,7 +19,7 @@ from bus.ledger.deliveries import Later
 from bus.ledger.entities import Base
 from bus.ledger.history import Line
 from bus.ledger.letters import Letter
-from bus.model import Fields, flatten
+from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, take_in
 from bus.parts import Parts
 from bus.ports import Entry, Failed, Notification, Raw, RawRecord, Tables, Translator, Written
@@ -55,6 +56,9 @@ class Success:
     base: Fields
     kept: Fields
     """What the system answered success for and left as it was."""
+    delta: Fields
+    """What of that the write showed."""
+    unheard: set[str]
     between: Entry | None
     """A person's edit between our reading and our writing, as the request itself showed it."""
     alone: bool
@@ -98,14 +102,21 @@ class Settling:
         for job in jobs:
             say = f"{job.row['writes']} writes in {self._limits.loop_window_s} s: something writes against us"
             error = Permanent(say, cause="loop")
-            with self._parts.ledger.transaction() as connection:
-                self._bury(connection, Failure(job, error), state="parked")
+            self._parts.ledger.run(partial(self._park, Failure(job, error)))
             log.error("delivery.loop", system=self._system, entity=str(job.id), writes=job.row["writes"])
+
+    def _park(self, failure: Failure, connection: Connection) -> None:
+        entities.hold(connection, [failure.job.id])
+        self._bury(connection, failure, state="parked")
 
     def fail(self, failures: Sequence[Failure]) -> None:
         """Give deliveries back by what their errors say: later, or to a person. Ended ones are left alone."""
         if failures:
-            self._parts.ledger.run(lambda connection: self._give_back(connection, failures))
+            self._parts.ledger.run(lambda connection: self._returned(connection, failures))
+
+    def _returned(self, connection: Connection, failures: Sequence[Failure]) -> None:
+        entities.hold(connection, [failure.job.id for failure in failures])
+        self._give_back(connection, failures)
 
     def write(
         self, record_type: str, jobs: Sequence[Job], results: Sequence[Written | Failed], translator: Translator
@@ -165,8 +176,9 @@ class Settling:
             and not translator.from_canonical({name: job.told[name]}, result.raw, self._tables)
         }
         between, alone = self._between(record_type, job, result, translator)
-        base = old | job.told | kept | meant
-        return Success(job, result, said, version_order(told.version), base, kept, between, alone)
+        delta = job.told | kept | meant
+        version = version_order(told.version)
+        return Success(job, result, said, version, old | delta, kept, delta, unheard, between, alone)
 
     def _between(
         self, record_type: str, job: Job, result: Written, translator: Translator
@@ -181,24 +193,28 @@ class Settling:
         version = version_order(told.version)
         changed = job.present is not None and differences(flatten(job.known.view.kind, told.data), job.there)
         entry = self.entry(record_type, job.external_id, before, job.row["lease"]) if changed else None
-        return entry, entry is None and version in (None, job.seen)
+        undisturbed = version in (None, job.seen) and not job.behind
+        return entry, entry is None and undisturbed and not self._someone_else(job, told.actor)
+
+    def _someone_else(self, job: Job, actor: str | None) -> bool:
+        """Somebody saved it within the second of our own last write: the version tells nothing of him."""
+        us = self._parts.config.systems[self._system].integration_user
+        return bool(us and actor and job.linked and job.linked.view.ours and actor != f"user:{us}")
 
     def _commit(
         self, connection: Connection, record_type: str, successes: Sequence[Success], failures: Sequence[Failure]
     ) -> set[bool]:
         """Keys are locked before entities, as the path does it; so what was created comes first."""
-        places = {one.job.id: self._place(connection, record_type, one) for one in successes}
+        new = [f"{self._system}/{record_type}/{one.result.id}" for one in successes if one.job.external_id is None]
+        entities.key_locks(connection, new)
         entities.hold(connection, [one.job.id for one in successes])
-        entities.set_bases(
-            connection,
-            [Base(places[one.job.id], one.result.id, one.base, one.version, one.alone) for one in successes],
-        )
+        entities.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
         history.write(connection, [line for one in successes for line in _lines(one)])
         due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
         refused = [_refused(one, one.error) for one in successes if one.error is not None]
         self._give_back(connection, [*failures, *refused])
         again = [one.result.id for one in successes if not one.alone]
-        journal.notify(connection, [Notification(self._system, record_type, one) for one in again])
+        journal.notify(connection, [Notification(self._system, record_type, one, whole=True) for one in again])
         return due | {False} if again else due
 
     def _place(self, connection: Connection, record_type: str, one: Success) -> int:
@@ -210,7 +226,7 @@ class Settling:
 
     def _finish(self, connection: Connection, jobs: Sequence[Job], *, wrote: bool) -> set[bool]:
         """End claims. Which lanes have work by it, the urgent (True) or the ordinary: what is due again."""
-        ends = [job.done(wrote=wrote) for job in jobs]
+        ends = sorted((job.done(wrote=wrote) for job in jobs), key=lambda end: end.entity_id)
         ended = deliveries.done(connection, ends, window_s=self._limits.loop_window_s)
         letters.resolve_deliveries(connection, [job.id for job in jobs], self._system)
         return {row["priority"] <= channels.URGENT for row in ended if row["state"] == "due"}
@@ -222,9 +238,9 @@ class Settling:
 
     def _give_back(self, connection: Connection, failures: Sequence[Failure]) -> None:
         later: list[Later] = []
-        unsent = [failure.job.id for failure in failures if failure.surely_not_created]
+        unsent = [failure.job for failure in failures if failure.surely_not_created]
         if unsent:
-            entities.broke_off(connection, self._system, unsent)
+            entities.broke_off(connection, self._system, unsent[0].row["lease"], [job.id for job in unsent])
         for failure in failures:
             row, error = failure.job.row, failure.error
             decision = retry.decide(error, row["attempts"], self._limits, self._parts.now(), self._parts.rng)
@@ -242,7 +258,7 @@ class Settling:
                 reason=str(error),
                 again=again.isoformat() if again else None,
             )
-        deliveries.postpone(connection, later)
+        deliveries.postpone(connection, sorted(later, key=lambda item: item.entity_id))
 
     def _bury(self, connection: Connection, failure: Failure, state: str = "dead") -> None:
         job, error, result = failure.job, failure.error, failure.result
@@ -265,9 +281,16 @@ def _agreed(job: Job) -> Base | None:
     linked = job.linked
     if linked is None or linked.id is None or linked.external_id is None:
         return None
-    base = linked.view.base | job.there
-    same = linked.view.base == base
-    return None if same else Base(linked.id, linked.external_id, base, linked.view.version)
+    own = {name: value for name, value in job.wanted.items() if name in DERIVED[job.known.view.kind]}
+    delta = {name: value for name, value in (job.there | own).items() if linked.view.base.get(name) != value}
+    if not delta:
+        return None
+    return Base(linked.id, linked.external_id, delta, linked.view.version, ours=linked.view.ours, own=own)
+
+
+def _base(one: Success, row_id: int) -> Base:
+    own = {name: value for name, value in one.delta.items() if name in DERIVED[one.job.known.view.kind]}
+    return Base(row_id, one.result.id, one.delta, one.version, one.alone, own, tuple(sorted(one.unheard)))
 
 
 def _refused(one: Success, error: BusError) -> Failure:

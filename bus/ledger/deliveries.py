@@ -258,14 +258,17 @@ _READY = """
           AND ({system}, priority) > (level.system, level.priority) ORDER BY {system}, priority LIMIT 1) AS more)
     SELECT system, priority FROM level WHERE EXISTS (
       SELECT 1 FROM {table} WHERE state = '{state}' AND {system} = level.system AND {table}.priority = level.priority
-        AND due_at <= now() AND (lease IS NULL OR lease_until < now()) LIMIT 1)"""
+        AND due_at <= now() AND (lease IS NULL OR lease_until < now() {or_}) LIMIT 1)"""
 
 
 def ready(connection: Connection) -> list[Row]:
     """Lanes that have something to take now: (system, urgent, normal), from deliveries and notifications alike."""
     work = [
-        _READY.format(table=table, system=system, state=state)
-        for table, system, state in (("delivery", "system", "due"), ("event", "source", "notified"))
+        _READY.format(table=table, system=system, state=state, or_=or_)
+        for table, system, state, or_ in (
+            ("delivery", "system", "due", f"OR delivery.priority <= {URGENT} AND NOT in_flight"),
+            ("event", "source", "notified", ""),
+        )
     ]
     return rows(
         connection,

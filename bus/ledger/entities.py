@@ -164,7 +164,7 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
 
 
 def _linked(row: Row) -> Linked:
-    view = Record(row["base"], row["version"], row["ours"], row["promised"])
+    view = Record(row["base"], row["version"], row["ours"], row["promised"], row["telling"])
     return Linked(
         row["system"],
         row["type"],
@@ -345,6 +345,8 @@ def linked_row(connection: Connection, entity: UUID, system: str, record_type: s
 
 def promise(connection: Connection, system: str, promised: Mapping[UUID, Fields]) -> None:
     """Note what creations are about to say, and when. Whoever finds a record knows our own words from a person's."""
+    if not promised:
+        return
     run(
         connection,
         """UPDATE record SET promised = new.promised, creating_since = now(), updated_at = now()
@@ -356,6 +358,8 @@ def promise(connection: Connection, system: str, promised: Mapping[UUID, Fields]
 
 def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
     """Note that creations which broke off are about to be finished."""
+    if not ids:
+        return
     run(
         connection,
         "UPDATE record SET creating_since = now() WHERE entity_id = ANY(%s) AND system = %s AND promised <> '{}'",
@@ -363,13 +367,29 @@ def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
     )
 
 
-def broke_off(connection: Connection, system: str, ids: Collection[UUID]) -> None:
-    """Note that calls which were to create surely did nothing: no late effect of theirs need be waited for."""
+def broke_off(connection: Connection, system: str, lease: UUID, ids: Collection[UUID]) -> None:
+    """Note that calls which were to create surely did nothing: no late effect of theirs need be waited for.
+
+    Only of those whose claim is still ours: another may be at it by now.
+    """
     run(
         connection,
-        """UPDATE record SET creating_since = NULL
-           WHERE entity_id = ANY(%s) AND system = %s AND (state = 'creating' OR promised <> '{}')""",
-        [list(ids), system],
+        """UPDATE record SET creating_since = NULL FROM delivery
+           WHERE record.entity_id = ANY(%s) AND record.system = %s AND (record.state = 'creating' OR promised <> '{}')
+             AND delivery.entity_id = record.entity_id AND delivery.system = record.system AND delivery.lease = %s""",
+        [list(ids), system, lease],
+    )
+
+
+def telling(connection: Connection, told: Mapping[int, Fields]) -> None:
+    """Note what updates are about to say, by record: whoever reads it before our answer is in knows it for our word."""
+    if not told:
+        return
+    run(
+        connection,
+        """UPDATE record SET telling = new.told FROM jsonb_to_recordset(%s) AS new(id bigint, told jsonb)
+           WHERE record.id = new.id""",
+        [bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())])],
     )
 
 
@@ -496,27 +516,37 @@ def ours(connection: Connection, system: str, record_type: str, ids: Collection[
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a record holds after a write of ours. `ours`: nobody else changed it since we last knew it."""
+    """What a write of ours showed of a record: what it holds of that now."""
 
     id: int
     external_id: str
-    base: Fields
+    delta: Fields
     version: int | None
     ours: bool = True
+    """Nobody else changed it since we last knew it."""
+    own: Fields = field(default_factory=dict)
+    """Of it, what only we may say: no event ever tells it."""
+    forget: tuple[str, ...] = ()
+    """What is not known of it any more."""
 
 
 def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
-    """After writes: what the records hold now is the new base.
+    """After writes: what the records hold now is laid over their bases.
 
-    A newer version that an event brought in while our answer was on its way is left standing.
+    Only what was written: an event may have brought other news meanwhile. What a newer version has said while our
+    answer was on its way is left standing, save what no event tells.
     """
     run(
         connection,
-        """UPDATE record SET base = new.base, version = greatest(record.version, new.version), ours = new.ours,
-                  external_id = new.external_id, state = 'linked', promised = '{}', written_at = now(),
-                  updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, base jsonb, version bigint, ours boolean)
-           WHERE record.id = new.id
-             AND (record.version IS NULL OR new.version IS NULL OR record.version <= new.version)""",
+        """UPDATE record SET
+             base = CASE WHEN record.version > new.version THEN new.delta || record.base || new.own
+                         ELSE (record.base - ARRAY(SELECT jsonb_array_elements_text(new.forget))) || new.delta END,
+             version = greatest(record.version, new.version),
+             ours = new.ours AND coalesce(record.version <= new.version, true),
+             external_id = new.external_id, state = 'linked', promised = '{}', telling = '{}', written_at = now(),
+             updated_at = now()
+           FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, delta jsonb, version bigint, ours boolean,
+                                              own jsonb, forget jsonb)
+           WHERE record.id = new.id""",
         [bulk([columns(item) for item in bases])],
     )

@@ -148,7 +148,7 @@ def note(connection: Connection, notifications: Sequence[Notification]) -> list[
         return []
     unique: dict[tuple[str, str, str], Notification] = {}
     for item in sorted(notifications, key=_priority, reverse=True):  # the most urgent of several stands for all
-        type_ = f"{item.record_type}.{'removed' if item.deleted else 'notified'}"
+        type_ = f"{item.record_type}.{'removed' if item.deleted else 'reread' if item.whole else 'notified'}"
         unique[item.system, type_, f"{item.record_type}/{item.external_id}"] = item
     new = [
         {
@@ -164,7 +164,7 @@ def note(connection: Connection, notifications: Sequence[Notification]) -> list[
     for priority in sorted({_priority(item) for item in unique.values()}):
         run(
             connection,
-            f"""UPDATE event SET priority = %(priority)s
+            f"""UPDATE event SET priority = %(priority)s, due_at = now()
                 WHERE priority > %(priority)s AND seq = ANY(ARRAY(
                   SELECT same.seq FROM jsonb_to_recordset(%(new)s) AS new(source text, type text, subject text),
                     LATERAL ({_STANDING}) AS same))""",  # noqa: S608 - ours

@@ -34,8 +34,8 @@ class Bitrix24:
 
     kind = "bitrix24"
     batch = 49
-    reach = 980
-    """Twenty lists of a page in one request; the deals' updates are twenty requests more."""
+    reach = 490
+    """Ten lists of a page in one request; the deals' updates are ten requests more."""
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
         self.system = system

@@ -49,6 +49,7 @@ def _probed(why: str) -> Method:
 METHODS: Mapping[str, Method] = {
     "profile": _read("who the webhook is"),
     "scope": _read("what it may do"),
+    "server.time": _read("whether it answers"),
     "crm.item.get": _read("one deal, hidden ones told from deleted ones"),
     "crm.item.list": _read("deals and contacts; the probe of deals and contacts, by originatorId and originId"),
     "crm.item.fields": _read("the fields of deals"),

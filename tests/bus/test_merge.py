@@ -404,3 +404,13 @@ def test_uniting_leaves_the_derived_fields_to_the_payments() -> None:
 )
 def test_what_is_due(fields: dict, base: dict, carried: set[str], wanted: dict) -> None:
     assert due(entity(**fields), base, frozenset(carried)) == wanted
+
+
+def test_our_own_word_read_before_its_answer_is_in_is_no_news() -> None:
+    """Else it would pass for a person's newer word, and undo what another system said meanwhile."""
+    known = Entity("order", {"comment": "C"}, {"comment": Said(at(10), "shop", "e1")})
+    record = Record({"comment": "A"}, telling={"comment": "B"})
+    merged = merge(known, record, Incoming("crm", "e2", at(12), {"comment": "B"}, version=2), {"comment": Newest()})
+    assert known.fields["comment"] == "C"
+    assert record.base["comment"] == "B"
+    assert merged.changes == ()

@@ -181,3 +181,42 @@ def test_who_said_what_survives_the_change_of_its_form(connection: Connection) -
     second = Said(datetime(2026, 10, 5, 11, tzinfo=UTC), "crm", "e2")
     assert known[said].view.said == {"comment": first, "number": first, "status": second}
     assert known[silent].view.said == {}
+
+
+def test_a_lanes_answer_lays_only_what_it_wrote_over_a_base_that_others_have_changed(middle: Middle) -> None:
+    """A manager's rows came while our answer was on its way: they are not forgotten again."""
+    middle.take(deal(7, version=20, comment="old", lines=[{"name": "Cup", "quantity": 1, "price": 5}]))
+    record = middle.entity("crm/deal/7").primary("crm")
+    assert record is not None
+    assert record.id is not None
+    middle.take(deal(7, version=21, lines=[{"name": "Pot", "quantity": 1, "price": 9}]))
+    with middle.ledger.transaction() as connection:
+        entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "ours"}, 22)])
+    base = middle.one("SELECT base FROM record")["base"]
+    assert base["comment"] == "ours"
+    assert [line["name"] for line in base["lines"]] == ["Pot"]
+
+
+def test_what_only_we_say_is_kept_though_a_newer_version_came_before_our_answer(middle: Middle) -> None:
+    middle.take(deal(7, version=20, comment="newer"))
+    record = middle.entity("crm/deal/7").primary("crm")
+    assert record is not None
+    assert record.id is not None
+    delta = {"comment": "older", "payment_status": "paid"}
+    with middle.ledger.transaction() as connection:
+        own = {"payment_status": "paid"}
+        entities.set_bases(connection, [entities.Base(record.id, "7", delta, 19, own=own)])
+    assert middle.one("SELECT base FROM record")["base"] == {"comment": "newer", "payment_status": "paid"}
+
+
+def test_a_call_that_is_not_ours_any_more_does_not_tell_that_it_broke_off(connection: Connection) -> None:
+    entity, lease = made(connection), uuid4()
+    entities.begin_creating(connection, [entity], "crm", "deal")
+    entities.promise(connection, "crm", {entity: {"comment": "x"}})
+    deliveries.mark(connection, [deliveries.Due(entity, "crm", 5, None)])
+    deliveries.claim(connection, "crm", lease, seconds=60, limit=5, urgent=False)
+    entities.broke_off(connection, "crm", uuid4(), [entity])
+    since = "SELECT creating_since FROM record"
+    assert connection.execute(since).fetchone()["creating_since"] is not None
+    entities.broke_off(connection, "crm", lease, [entity])
+    assert connection.execute(since).fetchone()["creating_since"] is None

@@ -36,6 +36,9 @@ ALTER TABLE entity SET (fillfactor = 70);
 ALTER TABLE record SET (fillfactor = 75);
 ALTER TABLE delivery SET (fillfactor = 80);
 
+-- What an update of ours is about to say. Read before its answer is in, or after the answer was lost, it is our own word.
+ALTER TABLE record ADD COLUMN telling jsonb NOT NULL DEFAULT '{}';
+
 -- Claimed and on its way. What the ordinary lane has claimed and not sent yet, a payment may still take from it.
 ALTER TABLE delivery ADD COLUMN in_flight boolean NOT NULL DEFAULT false;
 CREATE INDEX delivery_stuck ON delivery (system) WHERE state IN ('dead', 'parked');
