@@ -130,7 +130,7 @@ class Limits(Part):
     stop_probe_s: Annotated[float, Field(gt=0)] = 300.0
     """How often a system that refuses us as a whole is tried."""
     worker_memory_mb: Annotated[int, Field(ge=0)] = 512
-    """A worker that has held more ends after its task, to be started again by whoever runs it; 0: never."""
+    """A worker that holds more ends after its task, to be started again by whoever runs it; 0: never."""
     keep_days: int = 90
     """Finished events and history are kept this long; dead letters and conflicts until someone ended them."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from workers.recycling import grown, recycler
+from workers.recycling import recycler, size
 
 
 @pytest.fixture
@@ -30,4 +30,4 @@ def test_one_within_its_bound_or_without_one_goes_on(ended: list[int], limit_mb:
 
 
 def test_the_size_of_this_process_is_told_in_megabytes() -> None:
-    assert 20 < grown() < 4_000
+    assert 20 < size() < 4_000
