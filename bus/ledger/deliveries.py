@@ -76,19 +76,7 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
              due_at = CASE WHEN old.state = 'due' AND excluded.priority >= old.priority THEN old.due_at ELSE now() END,
              attempts = CASE WHEN old.state = 'due' THEN old.attempts ELSE 0 END,
              updated_at = now()""",
-        [
-            bulk(
-                [
-                    {
-                        "entity_id": item.entity_id,
-                        "system": item.system,
-                        "priority": item.priority,
-                        "event_seq": item.event_seq,
-                    }
-                    for item in due
-                ]
-            )
-        ],
+        [bulk([columns(item) for item in due])],
     )
 
 

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from bus.channels import NORMAL, URGENT
 from bus.envelope import Event, has_nul, version_order
-from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.ledger.database import Connection, Row, bulk, columns, one, rows, run
 from bus.ledger.deliveries import NOT_URGENT, URGENT_ONLY
 from bus.merge import Outcome
 from bus.model import Json
@@ -229,14 +229,7 @@ def finish(connection: Connection, endings: Sequence[Ending]) -> None:
                   waits_for = NULL, deadline = NULL, lease = NULL, attempts = event.attempts + 1
            FROM jsonb_to_recordset(%s) AS new(seq bigint, outcome text, entity_id uuid, error text)
            WHERE event.seq = new.seq""",
-        [
-            bulk(
-                [
-                    {"seq": end.seq, "outcome": end.outcome, "entity_id": end.entity_id, "error": end.error}
-                    for end in endings
-                ]
-            )
-        ],
+        [bulk([columns(end) for end in endings])],
     )
 
 

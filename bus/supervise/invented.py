@@ -18,7 +18,7 @@ from bus.supervise.control import Control
 from bus.supervise.ports import LOOPBACK, Ports
 
 CRM, SHOP, BANK = "crm", "shop", "bank"
-_FIELDS = {
+FIELDS = {
     "products": "string",
     "order_id": "string",
     "number": "string",
@@ -120,7 +120,7 @@ def _document(company: Company) -> dict[str, Any]:
 def furnish(company: Company, crm: Control, shop: Control, tables: Callable[[str, str], Tables], intake: str) -> None:
     """Set the stand-ins up as an administrator would: user fields, order statuses, limits, webhooks to the intake."""
     portal, codes = tables(CRM, "bitrix24"), tables(SHOP, "bitrix_cms")
-    names = {portal.name("fields", key): kind for key, kind in _FIELDS.items()}
+    names = {portal.name("fields", key): kind for key, kind in FIELDS.items()}
     present = crm.get("settings")["fields"]
     crm.post("settings", {"fields": {name: kind for name, kind in names.items() if name and name not in present}})
     shop.post("settings", {"statuses": _statuses(shop, codes)})

@@ -29,6 +29,7 @@ from bus.config import Settings
 from bus.ledger.schema import migrate
 from bus.supervise.children import Child, Recipe, command, stand_in, stop_all
 from bus.supervise.control import Control
+from bus.supervise.invented import FIELDS
 from bus.supervise.ports import LOOPBACK, free
 from bus.supervise.watchdog import Watchdog
 from workers.bootstrap import Wiring, wire
@@ -40,15 +41,6 @@ TOKEN = "portal-token"
 _START_S = 60.0
 _POLL_S = 0.05
 _STOP_S = 2.0
-_FIELDS = {
-    "products": "string",
-    "order_id": "string",
-    "number": "string",
-    "delivery_method": "string",
-    "delivery_address": "string",
-    "paid_total": "double",
-    "payment_status": "string",
-}
 
 
 class HouseError(Exception):
@@ -224,7 +216,7 @@ class House:
         self._group().append(self._child("sandbox-crm", stand_in("bitrix24", self._crm_port)))
         self.until(self.crm.ready, _START_S, "the stand-in portal")
         tables = self.wiring.mappings.tables(CRM, "bitrix24")
-        names = {tables.name("fields", key): kind for key, kind in _FIELDS.items()}
+        names = {tables.name("fields", key): kind for key, kind in FIELDS.items()}
         present = self.crm.get("settings")["fields"]
         self.crm.post("settings", {"fields": {name: kind for name, kind in names.items() if name not in present}})
         self.new_limit(portal)

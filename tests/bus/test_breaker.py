@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,16 +20,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["fake", "real"])
-def client(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The scripts run on the stand-in and on the engine itself."""
-    if request.param == "fake":
-        yield fakeredis.FakeRedis()
-        return
-    with redis.Redis.from_url(request.getfixturevalue("broker_url")) as engine:
-        yield engine
 
 
 def made(client: Any, clock: Clock) -> Breaker:

@@ -1,10 +1,8 @@
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import fakeredis
 import pytest
-import redis
 
 from bus.budget import REDIS_AWAY_S, Budget
 from bus.config import Rate
@@ -35,16 +33,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["fake", "real"])
-def client(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The scripts run on the stand-in and on the engine itself."""
-    if request.param == "fake":
-        yield fakeredis.FakeRedis()
-        return
-    with redis.Redis.from_url(request.getfixturevalue("broker_url")) as engine:
-        yield engine
 
 
 def budget(client: Any, clock: Clock, rate: Rate = CLOUD, system: str = "crm", egress: str = "default") -> Budget:

@@ -1,10 +1,8 @@
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import fakeredis
 import pytest
-import redis
 from structlog.testing import capture_logs
 
 from bus.operating import Operating
@@ -25,16 +23,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["fake", "real"])
-def client(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The scripts run on the stand-in and on the engine itself."""
-    if request.param == "fake":
-        yield fakeredis.FakeRedis()
-        return
-    with redis.Redis.from_url(request.getfixturevalue("broker_url")) as engine:
-        yield engine
 
 
 def operating(client: Any, clock: Clock, system: str = "crm") -> Operating:
