@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -44,8 +44,9 @@ class _Message:
 class CeleryBells:
     """The transport of the design: Celery messages over Redis."""
 
-    def __init__(self, app: Celery) -> None:
-        self._app = app
+    def __init__(self, app: Celery, silent: Collection[str] = ()) -> None:
+        """`silent`: systems that call us and have no lane: what is due there waits until they ask."""
+        self._app, self._silent = app, frozenset(silent)
         self._lock = threading.Lock()
         self._lost_now, self._rests_until = 0, 0.0
         self.lost = 0
@@ -67,6 +68,8 @@ class CeleryBells:
 
     def ring(self, system: str, *, urgent: bool) -> None:
         """Wake one lane; a bell too many finds nothing to do."""
+        if system in self._silent:
+            return
         queue = channels.lane_queue(system, urgent=urgent)
         if queue not in self._app.amqp.queues:  # the ledger may still hold work for a system that was taken out
             log.warning("bell.nowhere", queue=queue)

@@ -8,11 +8,12 @@ import structlog
 
 from bus.config import Config
 from bus.conflicts import Conflicts
-from bus.ledger import conflicts, history, journal, letters
-from bus.ledger.database import Ledger, run
+from bus.ledger import conflicts, history, journal, letters, questions
+from bus.ledger.database import Ledger, Row, run
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.publisher import Publisher
+from bus.questions import Questions
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -20,9 +21,11 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 class Chores:
     """Each may run at any time, anywhere, several at once: rows are taken under locks, and nothing is done twice."""
 
-    def __init__(self, ledger: Ledger, config: Config, publisher: Publisher, conflicts: Conflicts) -> None:
+    def __init__(
+        self, ledger: Ledger, config: Config, publisher: Publisher, conflicts: Conflicts, asked: Questions
+    ) -> None:
         self._ledger, self._limits = ledger, config.limits
-        self._publisher, self._conflicts = publisher, conflicts
+        self._publisher, self._conflicts, self._asked = publisher, conflicts, asked
 
     def sweep(self) -> dict[str, int]:
         """Publish again what nobody took, ring lanes that have work or whose claims have lapsed."""
@@ -45,21 +48,12 @@ class Chores:
                     for row in overdue
                 ],
             )
-            letters.write(
-                connection,
-                [
-                    Letter(
-                        row["source"],
-                        "Deadline",
-                        "what it refers to did not appear",
-                        f"waited for {row['waits_for']} until its deadline; publish that, then retry",
-                        row["seq"],
-                        sent={"subject": row["subject"], "waits_for": row["waits_for"]},
-                    )
-                    for row in overdue
-                ],
-            )
-        return {"waited_too_long": len(overdue), "conflicts_expired": self._conflicts.expire()}
+            letters.write(connection, [_too_late(row) for row in overdue])
+        return {
+            "waited_too_long": len(overdue),
+            "conflicts_expired": self._conflicts.expire(),
+            "questions_expired": self._asked.expire(),
+        }
 
     def retention(self, today: date) -> dict[str, int]:
         """Make history's next partitions; forget what is past its keeping."""
@@ -69,6 +63,7 @@ class Chores:
             forgotten = history.forget(connection, keep)
             letters.forget(connection, keep)
             conflicts.forget(connection, keep)
+            questions.forget(connection, keep)
             for table, column in (("drift", "found_at"), ("operator_action", "at")):
                 run(connection, f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => %s)", [keep])  # noqa: S608
             run(
@@ -85,3 +80,13 @@ class Chores:
         while some := self._ledger.run(lambda connection: journal.forget(connection, keep_days)):
             gone += some
         return gone
+
+
+def _too_late(row: Row) -> Letter:
+    """What waited until its deadline for something to appear, or for a person to say who it is."""
+    asked = row["waits_for"].startswith("match/")
+    cause = "nobody said who it is" if asked else "what it refers to did not appear"
+    do = "retry, and answer it by `bus matches`" if asked else "publish that, then retry"
+    reason = f"waited for {row['waits_for']} until its deadline; {do}"
+    sent = {"subject": row["subject"], "waits_for": row["waits_for"]}
+    return Letter(row["source"], "Deadline", cause, reason, row["seq"], sent=sent)

@@ -7,6 +7,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -16,6 +17,10 @@ from bus.errors import ConfigError
 from bus.model import Json, Kind
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
+
+
+RESERVED = frozenset({"bus", "foreign", "number", "inn", "money", "uip", "match"})
+"""Names of no system: what keys of our own begin with, and the source of our own events."""
 
 
 class Mode(StrEnum):
@@ -74,9 +79,23 @@ class Rate(Part):
 class System(Part):
     """One installation that is kept in step."""
 
-    kind: Literal["bitrix24", "bitrix_cms", "events"]
+    kind: Literal["bitrix24", "bitrix_cms", "onec", "commerceml", "bank", "events"]
+    """onec: a 1C base, by its OData interface. commerceml: a 1C that exchanges with us as with a site, and calls us.
+    bank: statements, from a watched folder or the command line. events: signs what it posts to /events."""
     url: SecretStr | None = None
-    """Incoming webhook, "https://host/rest/1/code/": the whole of it is a secret."""
+    """Incoming webhook, "https://host/rest/1/code/": the whole of it is a secret. Of a 1C base the address of its OData
+    interface, "https://host/base/odata/standard.odata/"."""
+    user: str | None = None
+    """Login that we use at a 1C base, or that 1C uses at our exchange."""
+    password: SecretStr | None = None
+    folder: Path | None = None
+    """Folder that is watched for a bank's statements; what was read is moved to `done` in it, the rest to `bad`."""
+    accounts: list[str] = []
+    """The company's own bank accounts, 20 digits: what goes to them is received, what leaves them is paid."""
+    zone: str = "Europe/Moscow"
+    """Zone of times that this system writes without one (1C, statements)."""
+    concurrency: Annotated[int, Field(ge=1, le=3)] = 2
+    """Requests to a 1C base at once, over all our processes: each holds a licence there while it lasts."""
     application_token: SecretStr | None = None
     """Token that the portal's outgoing webhook must carry."""
     member_id: str | None = None
@@ -96,10 +115,23 @@ class System(Part):
     """Adapter's own: deal category, site id, person type, pay system for payments that come from elsewhere."""
     routes: dict[Kind, Route] = {}
 
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("zone: write a name of the tz database, e.g. Europe/Moscow") from None
+        return value
+
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> System:
-        if self.kind != "events" and self.url is None:
+        if self.kind in ("bitrix24", "bitrix_cms") and self.url is None:
             raise ValueError("url is missing: the incoming webhook of the system")
+        if self.kind == "onec" and self.url is None:
+            raise ValueError("url is missing: the address of the base's OData interface")
+        if self.kind in ("onec", "commerceml") and (self.user is None or self.password is None):
+            raise ValueError("user and password are missing: the login of this 1C, made for the bus alone")
         if self.kind == "bitrix24" and self.application_token is None:
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self
@@ -149,8 +181,8 @@ class Config(Part):
     def _numbering_is_known(self) -> Config:
         if not self.systems:
             raise ValueError("systems: name at least one")
-        if reserved := {"bus", "foreign"} & set(self.systems):
-            raise ValueError(f"systems: {reserved.pop()!r} is a name the bus needs for itself; choose another")
+        if reserved := RESERVED & set(self.systems):
+            raise ValueError(f"systems: {min(reserved)!r} is a name the bus needs for itself; choose another")
         if self.numbering is not None and self.numbering not in self.systems:
             raise ValueError(f"numbering: there is no system {self.numbering!r}")
         return self
@@ -160,6 +192,16 @@ class Config(Part):
         """The system whose numbering a bare order number belongs to."""
         shops = [name for name, system in self.systems.items() if system.kind == "bitrix_cms"]
         return self.numbering or (shops[0] if shops else next(iter(self.systems)))
+
+    @property
+    def called(self) -> list[str]:
+        """Systems that we call, each with a lane; the others call us, or send files."""
+        return [name for name, system in self.systems.items() if system.url is not None]
+
+    @property
+    def books(self) -> list[str]:
+        """Systems that keep the books: all money stands in them once."""
+        return [name for name, system in self.systems.items() if system.kind in ("onec", "commerceml")]
 
     def route(self, system: str, kind: Kind) -> Route:
         """How `kind` travels to and from `system`; off both ways where nothing is said."""

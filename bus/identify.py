@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 
 from bus.config import Config
 from bus.errors import BusError, Permanent
-from bus.ledger import entities
+from bus.ledger import entities, questions
 from bus.ledger.database import Connection, LostRace, Row
-from bus.model import Kind, flatten
+from bus.ledger.questions import NEW, Question
+from bus.model import Kind, PaymentState, flatten
+from bus.recognising import Recogniser
 
 
 @dataclass(slots=True)
@@ -25,6 +27,13 @@ class Identified:
     learnt: set[str] = field(default_factory=set)
     new: dict[UUID, Kind] = field(default_factory=dict)
     """Entities to be made: their keys are known from here on, they themselves when the path saves them."""
+    asks: dict[int, Question] = field(default_factory=dict)
+    """What a person is to be asked, by the event that waits for the answer."""
+
+    def ask(self, seq: int, question: Question) -> None:
+        """The event waits until somebody has answered."""
+        self.asks[seq] = question
+        self.waits_for[seq] = questions.key(question.system, question.subject)
 
 
 def identify(connection: Connection, pending: list[Row], config: Config) -> Identified:
@@ -59,6 +68,7 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     keys = _readable(batch, config, answer)
     batch = [row for row in batch if row["seq"] in keys]
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
+    parties = _recogniser(connection, batch, keys, known) if kind == "counterparty" else None
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     groups = _Groups(known)
     questioned = _in_question(keys, known)
@@ -66,22 +76,21 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     new: set[UUID] = set()
     taken: set[UUID] = set()
     for row in batch:
-        seq = row["seq"]
-        if seq in waiting:
+        if row["seq"] in waiting:
             continue
-        found = groups.of(keys[seq])
-        if _news(keys[seq], known) and (clash := _clash(keys[seq], found, names)):
-            answer.refused[seq] = Permanent(
-                f"{row['subject']} of {row['source']} ties together {clash}; correct what it refers to, then retry",
-                cause="two orders tied together",
-            )
-            waiting.add(seq)
+        found = groups.of(keys[row["seq"]])
+        if _news(keys[row["seq"]], known) and (clash := _clash(keys[row["seq"]], found, names)):
+            answer.refused[row["seq"]] = _tied(row, clash)
+            waiting.add(row["seq"])
             continue
-        found = found or _expected(connection, row, answer, taken) or _begun(row, config, answer, new)
-        if found:
-            groups.join(keys[seq], found)
-        for entity in found:
-            names.setdefault(entity, set()).update(keys[seq])
+        if parties is not None and _speaks(row):
+            found, question = _recognised(connection, parties, groups, row, keys[row["seq"]], found)
+            if question is not None:
+                answer.ask(row["seq"], question)
+                waiting.add(row["seq"])
+                continue
+        found = found or _expected(connection, row, config, answer, taken) or _begun(row, config, answer, new)
+        _join(row, keys[row["seq"]], found, groups, names, parties)
     chosen = _chosen(connection, kind, groups, new, answer)
     for row in batch:
         if row["seq"] not in answer.unwanted and row["seq"] not in waiting:
@@ -89,6 +98,71 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     fresh = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
     fresh |= {entities.own_key(kind, entity): entity for entity in answer.new if answer.new[entity] == kind}
     answer.learnt |= entities.learn(connection, kind, fresh)
+
+
+def _join(
+    row: Row,
+    keys: list[str],
+    found: set[UUID],
+    groups: _Groups,
+    names: dict[UUID, set[str]],
+    parties: Recogniser | None,
+) -> None:
+    """These keys mean this entity from here on, for the rest of the batch too."""
+    if not found:
+        return
+    groups.join(keys, found)
+    if parties is not None and _speaks(row):
+        parties.met(row, min(found))
+    for entity in found:
+        names.setdefault(entity, set()).update(keys)
+
+
+def _tied(row: Row, clash: str) -> Permanent:
+    return Permanent(
+        f"{row['subject']} of {row['source']} ties together {clash}; correct what it refers to, then retry",
+        cause="two orders tied together",
+    )
+
+
+def _speaks(row: Row) -> bool:
+    """It comes from a system and says what its record is now."""
+    return row["source"] != "bus" and not row["type"].endswith(".deleted")
+
+
+def _recogniser(
+    connection: Connection, batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID]
+) -> Recogniser:
+    """What may tell who these counterparties are; the keys that their requisites make are looked up as well."""
+    speaking = [row for row in batch if _speaks(row)]
+    unknown = [row for row in speaking if not any(key in known for key in keys[row["seq"]])]
+    parties = Recogniser.of_batch(connection, speaking, unknown)
+    natural = {key for row in speaking if (key := parties.natural_key(row))}
+    known |= entities.find(connection, "counterparty", natural)
+    parties.know(connection, set(known.values()))
+    return parties
+
+
+def _recognised(
+    connection: Connection, parties: Recogniser, groups: _Groups, row: Row, keys: list[str], found: set[UUID]
+) -> tuple[set[UUID], Question | None]:
+    """Who a counterparty is that no key named, and whether its requisites make it one with another; or what to ask."""
+    if not found:
+        who = parties.who(row)
+        if isinstance(who, Question):
+            return found, who
+        found = {who} if who else found
+    natural = parties.natural_key(row)
+    if natural is None or parties.answered_apart(row):
+        return found, None
+    others = groups.of([natural]) - found
+    parties.know(connection, found | others)
+    for entity in found:
+        for other in sorted(others):
+            if question := parties.clash(row, entity, other):
+                return found, question
+    keys.append(natural)
+    return found, None
 
 
 def _begun(row: Row, config: Config, answer: Identified, new: set[UUID]) -> set[UUID]:
@@ -140,6 +214,10 @@ def _readable(batch: list[Row], config: Config, answer: Identified) -> dict[int,
     return keys
 
 
+_NO_PLACE = frozenset({"bus", "inn", "money", "uip"})
+"""Keys that are of no system's numbering: a company may change its KPP, an order its payment code."""
+
+
 def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> str | None:
     """Would these keys make one thing of two records of one system? Then they are two things, whatever refers to both.
 
@@ -151,27 +229,27 @@ def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> st
     by_place: dict[tuple[str, str], set[str]] = {}
     for key in everything:
         system, kind, external_id = key.split("/", 2)
-        if kind == "deal" or system == "bus" or (system == "number" and own.startswith(f"{kind}/")):
+        if kind == "deal" or system in _NO_PLACE or (system == "number" and own.startswith(f"{kind}/")):
             continue
         by_place.setdefault((system, kind), set()).add(external_id)
     clashes = [f"{' '.join(place)} {' and '.join(sorted(ids))}" for place, ids in by_place.items() if len(ids) > 1]
     return "; ".join(sorted(clashes)) or None
 
 
-def _expected(connection: Connection, row: Row, answer: Identified, taken: set[UUID]) -> set[UUID]:
+def _expected(connection: Connection, row: Row, config: Config, answer: Identified, taken: set[UUID]) -> set[UUID]:
     """The payment that the order expects and that this one is: pending, of the same amount, not told by this source.
 
-    The bank says that the money came, the shop has the payment waiting: they are one. The order's lock keeps two equal
-    payments at once from both becoming the one that is expected.
+    The bank says that the money came, the shop has the payment waiting: they are one. What the books tell of it
+    later is that payment too. The order's lock keeps two equal payments at once from both becoming the expected one.
     """
     order = answer.parent.get(row["seq"])
     if order is None or order in answer.new:
         return set()
     payment = flatten("payment", row["data"] or {})
-    if payment.get("amount") is None:
+    if payment.get("amount") is None or payment.get("status") == PaymentState.REFUND:
         return set()
-    number = payment.get("external_number")
-    expected = entities.expected_payments(connection, order, payment["amount"], number, row["source"])
+    number, books = payment.get("external_number"), config.books
+    expected = entities.expected_payments(connection, order, payment["amount"], number, row["source"], books)
     found = next(([entity] for entity in expected if entity not in taken), [])
     taken.update(found)
     return set(found)
@@ -216,6 +294,8 @@ def _find_parents(
     """The order of each payment. Returns the events that must wait for theirs (or name none at all)."""
     wanted = {row["seq"]: _ref_key(row["data"]["order"], config) for row in batch if (row["data"] or {}).get("order")}
     orders = entities.find(connection, "order", set(wanted.values()))
+    unnamed = [row for row in batch if row["seq"] not in wanted and row["source"] != "bus"]
+    told = questions.answers(connection, {(row["source"], row["subject"]) for row in unnamed})
     held_back = set()
     for row in batch:
         seq = row["seq"]
@@ -227,11 +307,32 @@ def _find_parents(
             answer.waits_for[seq] = wanted[seq]
             held_back.add(seq)
         elif not row["type"].endswith(".deleted"):
-            answer.refused[seq] = Permanent(
-                "data.order is missing: a payment must name its order", cause="payment without an order"
-            )
-            held_back.add(seq)
+            held_back |= _without_order(row, told.get((row["source"], row["subject"])), config, answer)
     return held_back
+
+
+def _without_order(row: Row, told: str | None, config: Config, answer: Identified) -> set[int]:
+    """A payment that names no order. Returns it where it is held back.
+
+    Of a bank's a person is asked which; the books name it when the accountant has found out; anybody else has to.
+    """
+    known = config.systems.get(row["source"])
+    kind, seq = known.kind if known else None, row["seq"]
+    if told not in (None, NEW):
+        answer.parent[seq] = UUID(told)
+        return set()
+    if told == NEW or row["source"] in config.books:
+        why = "a person said" if told == NEW else f"{row['source']} does not say yet"
+        answer.unwanted[seq] = f"for no order of ours: {why}"
+    elif kind == "bank":
+        said = flatten("payment", row["data"] or {})
+        about = {name: said[name] for name in ("amount", "paid_at", "external_number") if said.get(name)}
+        answer.ask(seq, Question("order", row["source"], row["subject"], [], about))
+    else:
+        answer.refused[seq] = Permanent(
+            "data.order is missing: a payment must name its order", cause="payment without an order"
+        )
+    return {seq}
 
 
 def _kept(connection: Connection, old: set[UUID]) -> UUID:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from bus import requisites
 from bus.model import DERIVED, Fields, Json, Kind, OrderStatus, PaymentState, PaymentStatus, money
 
 
@@ -38,9 +39,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One system's word counts; nobody else may write the field once it has been said."""
+    """The word of these systems counts; nobody else may write the field once one of them, or a person, has said it.
 
-    system: str
+    Until then, and where nobody plays that part, the later modification wins.
+    """
+
+    systems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,20 +271,33 @@ def decide(  # noqa: PLR0911 - one answer per policy
 ) -> Verdict:
     """Apply one policy to one field."""
     match policy:
-        case Owner(system):
-            return Verdict(accept=their_word.source == system, rule=f"owner {system}")
+        case Owner(systems) if our_word.source in (*systems, "bus") or their_word.source in systems:
+            return _owned(systems, our_word, their_word)
         case StateMachine():
             return _move(policy, str(ours), str(theirs), our_word, their_word, alone, refunded)
         case _ if alone:
             return Verdict(accept=True, rule="changed there only")
         case Newest(priority):
-            if their_word.at != our_word.at:
-                return Verdict(accept=their_word.at > our_word.at, rule="newest")
-            return Verdict(accept=_before(their_word, our_word, priority), rule="newest: same time, by priority")
+            return _newest(priority, our_word, their_word)
+        case Owner():
+            return _newest((), our_word, their_word)
         case Priority(order):
             return Verdict(accept=_before(their_word, our_word, order), rule=f"priority {' > '.join(order)}")
         case Manual():
             return Verdict(accept=None, rule="manual")
+
+
+def _owned(systems: tuple[str, ...], our_word: Said, their_word: Said) -> Verdict:
+    """Between two owners the later word counts."""
+    both = our_word.source in systems and their_word.source in systems
+    accept = their_word.at >= our_word.at if both else their_word.source in systems
+    return Verdict(accept=accept, rule=f"owner {', '.join(systems)}")
+
+
+def _newest(priority: tuple[str, ...], our_word: Said, their_word: Said) -> Verdict:
+    if their_word.at != our_word.at:
+        return Verdict(accept=their_word.at > our_word.at, rule="newest")
+    return Verdict(accept=_before(their_word, our_word, priority), rule="newest: same time, by priority")
 
 
 def _before(their_word: Said, our_word: Said, order: tuple[str, ...]) -> bool:
@@ -316,14 +333,18 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     """Derive an order's paid total and payment status from its payments; paid in full moves a young order to paid.
 
     Level-triggered: the same payments always give the same answer, whenever it is asked. Money in another currency than
-    the order's does not count: nobody told us a rate.
+    the order's does not count: nobody told us a rate. What a refund gives back counts against what was received; that
+    the books call the order settled counts as its total, by whatever payments they know.
     """
     all_of_them = list(payments)
     received = [payment.get("amount") for payment in all_of_them if payment.get("status") == PaymentState.PAID]
-    returned = any(payment.get("status") == PaymentState.REFUNDED for payment in all_of_them)
+    returned = any(payment.get("status") == PaymentState.REFUNDED or _gives_back(payment) for payment in all_of_them)
     total = entity.fields.get("total")
     currency = (total or next((amount for amount in received if amount), None) or {}).get("currency")
-    paid = sum((money(amount) for amount in received if amount and amount["currency"] == currency), Decimal(0))
+    back = _sum([one.get("amount") for one in all_of_them if _gives_back(one)], currency)
+    paid = max(_sum(received, currency) - back, Decimal(0))
+    if entity.fields.get("settled"):
+        paid = max(paid, money(total))
     derived: Fields = {"payment_status": _payment_status(paid, money(total), returned).value}
     if currency:
         derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
@@ -333,6 +354,27 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     if derived["payment_status"] == PaymentStatus.PAID and young:
         changes.append(_derive(entity, "status", OrderStatus.PAID.value, "paid in full", word))
     return [change for change in changes if change]
+
+
+def doubt(entity: Entity, *, event: str) -> list[Change]:
+    """Derive what speaks against a counterparty's requisites: they are kept as they were written, and told of."""
+    doubts = requisites.doubts(entity.fields) or None
+    if doubts is None and "doubts" not in entity.fields:
+        return []
+    at = max((word.at for word in entity.said.values()), default=_NEVER)
+    change = _derive(entity, "doubts", doubts, "checks of requisites", Said(at, "bus", event))
+    return [change] if change else []
+
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _gives_back(payment: Fields) -> bool:
+    return bool(payment.get("status") == PaymentState.REFUND)
+
+
+def _sum(amounts: Iterable[Json], currency: str | None) -> Decimal:
+    return sum((money(amount) for amount in amounts if amount and amount["currency"] == currency), Decimal(0))
 
 
 _YOUNG = (OrderStatus.NEW.value, OrderStatus.ACCEPTED.value)

@@ -67,11 +67,16 @@ class OrderStatus(StrEnum):
 
 
 class PaymentState(StrEnum):
-    """A single payment: expected, received, or given back."""
+    """A single payment: expected, received, given back; or a payment of its own that gives money back.
+
+    A shop marks the payment itself as returned (`refunded`); the books and the bank write a second document (`refund`),
+    whose amount counts against what was received.
+    """
 
     PENDING = "pending"
     PAID = "paid"
     REFUNDED = "refunded"
+    REFUND = "refund"
 
 
 class PaymentStatus(StrEnum):
@@ -81,6 +86,14 @@ class PaymentStatus(StrEnum):
     PARTIAL = "partial"
     PAID = "paid"
     REFUNDED = "refunded"
+
+
+class PartyType(StrEnum):
+    """What a counterparty is by law."""
+
+    LEGAL_ENTITY = "legal_entity"
+    SOLE_TRADER = "sole_trader"
+    PERSON = "person"
 
 
 class Model(BaseModel):
@@ -123,11 +136,17 @@ class Line(Model):
 
 
 class Customer(Model):
-    """Who bought: the contact on the order, not the legal counterparty. Phones are E.164 where they parse."""
+    """Who bought: the contact on the order, and for whom: the counterparty's name and requisites as the order has them.
+
+    Phones are E.164 where they parse.
+    """
 
     name: ShortText | None = None
     phone: ShortText | None = None
     email: ShortText | None = None
+    company: ShortText | None = None
+    inn: ShortText | None = None
+    kpp: ShortText | None = None
 
 
 class Delivery(Model):
@@ -147,11 +166,12 @@ class Order(Model):
     customer: Customer | None = None
     delivery: Delivery | None = None
     comment: Text | None = None
+    settled: bool | None = Field(default=None, description="the books say that it is paid in full, not by what payments")
     records: list[Ref] | None = Field(default=None, description="other systems' records of this very order")
 
 
 class Payment(Model):
-    """Money received (or expected, or given back) for one order. Amounts are positive; a refund is a state."""
+    """Money received (or expected, or given back) for one order. Amounts are positive; what they mean is the state's."""
 
     order: Ref | None = None
     amount: Money | None = None
@@ -171,18 +191,27 @@ class BankAccount(Model):
 
 
 class Counterparty(Model):
-    """A legal entity, sole trader or person with its requisites and contacts."""
+    """A legal entity, sole trader or person with its requisites and contacts.
 
+    Requisites are as they were written, digits without spaces; whether they can be right is told in the derived field
+    `doubts`. Phones are E.164 where they parse.
+    """
+
+    type: PartyType | None = None
     name: ShortText | None = None
     legal_name: Text | None = None
     inn: ShortText | None = None
     kpp: ShortText | None = None
     ogrn: ShortText | None = None
+    okpo: ShortText | None = None
     legal_address: Text | None = None
+    address: Text | None = None
     phones: list[ShortText] | None = None
     emails: list[ShortText] | None = None
     accounts: list[BankAccount] | None = None
-    records: list[Ref] | None = None
+    responsible: ShortText | None = Field(default=None, description="the manager in charge, by e-mail or name")
+    credit_terms: ShortText | None = None
+    records: list[Ref] | None = Field(default=None, description="other systems' records of this very counterparty")
 
 
 MODELS: dict[Kind, type[Model]] = {"order": Order, "payment": Payment, "counterparty": Counterparty}
@@ -194,11 +223,12 @@ REFERENCES: dict[Kind, frozenset[str]] = {
     "counterparty": frozenset({"records"}),
 }
 
-#: Computed from the entity's payments after every merge; shown to systems, never accepted from them.
+#: Computed after every merge, an order's from its payments, a counterparty's from its requisites; shown to systems,
+#: never accepted from them.
 DERIVED: dict[Kind, frozenset[str]] = {
     "order": frozenset({"paid_total", "payment_status"}),
     "payment": frozenset(),
-    "counterparty": frozenset(),
+    "counterparty": frozenset({"doubts"}),
 }
 
 _NESTED = ("customer", "delivery")

@@ -12,12 +12,12 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from bus import channels, merge
+from bus import channels, matching, merge
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError, Permanent
 from bus.identify import Identified, identify
-from bus.ledger import conflicts, deliveries, entities, history, journal, letters
+from bus.ledger import conflicts, deliveries, entities, history, journal, letters, questions
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
@@ -49,6 +49,8 @@ class Batch:
     """Records that were read too early to know whether they speak of before or after our own write."""
     agreed: set[tuple[UUID, str]] = field(default_factory=set)
     """Fields with an open conflict whose sides have come to say the same."""
+    moved: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """Payments and the orders that they were thought to be of before."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
     """entity -> (priority, event) of the most urgent event that touched it"""
 
@@ -159,6 +161,7 @@ class Pipeline:
         self._orders_of_payments(connection, who, batch)
         for row in taken:
             self._merge(row, who, batch)
+        self._doubt(batch)
         self._settle(connection, batch)
         return self._save(connection, who, batch, taken)
 
@@ -219,10 +222,8 @@ class Pipeline:
     def _merge_into(self, known: Known, row: Row, parent: UUID | None, batch: Batch) -> None:
         event = journal.event_of(row)
         fields = {} if event.deleted else flatten(known.view.kind, event.data or {})
-        if parent and known.parent_id and parent != known.parent_id:
-            raise Permanent("the payment names another order than before", cause="payment moved to another order")
-        if parent and not known.parent_id:
-            known.parent_id, known.dirty = parent, True
+        if parent and parent != known.parent_id:
+            self._belongs(known, row, parent, batch)
         if event.source == "bus":
             merged = _decided(known, event, fields)
         elif event.deleted:
@@ -249,6 +250,19 @@ class Pipeline:
             linked.dirty |= linked.state != "linked" or linked.view != before
             linked.state = "linked"
         self._note(known, row, event, merged, batch)
+
+    def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> None:
+        """A payment is of this order. Only the books may say that it is of another one than was thought."""
+        before = known.parent_id
+        if before and row["source"] not in self._config.books:
+            raise Permanent("the payment names another order than before", cause="payment moved to another order")
+        known.parent_id, known.dirty = order, True
+        if before:
+            batch.moved.append((known.id, before))
+            batch.touch(before, row["priority"], row["seq"])
+            batch.lines.append(
+                Line(known.id, row["source"], "moved", row["seq"], row["source"], "order", str(before), str(order))
+            )
 
     def _heard(self, system: str, kind: Kind, promised: Fields, fields: Fields) -> Fields:
         """What a record tells, without what its creation is still to say and no update can: its goods, and their sum.
@@ -299,6 +313,15 @@ class Pipeline:
             row["source"], type(error).__name__, cause, reason, row["seq"], entity, sent={"subject": row["subject"]}
         )
 
+    @staticmethod
+    def _doubt(batch: Batch) -> None:
+        """Derive what speaks against a counterparty's requisites."""
+        for entity, (_, seq) in batch.touched.items():
+            if (known := batch.known[entity]).view.kind == "counterparty":
+                changes = merge.doubt(known.view, event=str(seq or ""))
+                known.dirty |= bool(changes)
+                batch.lines += [_line(entity, "bus", change, seq, None) for change in changes]
+
     def _settle(self, connection: Connection, batch: Batch) -> None:
         """Derive what follows from payments, for every order that was touched."""
         orders = [entity for entity in batch.touched if batch.known[entity].view.kind == "order"]
@@ -306,6 +329,8 @@ class Pipeline:
             return
         families = entities.children(connection, [order for order in orders if not batch.known[order].fresh])
         families |= {order: {} for order in orders if batch.known[order].fresh}
+        for payment, order in batch.moved:  # which the ledger has there still
+            families[order].pop(payment, None)
         for known in batch.known.values():
             if known.parent_id in families:
                 families[known.parent_id][known.id] = known.view.fields
@@ -324,6 +349,7 @@ class Pipeline:
         entities.save(connection, batch.known.values())
         journal.finish(connection, batch.endings)
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
+        self._recognition(connection, who, batch, gathered)
         done.outcomes[Outcome.WAITING] += len(who.waits_for)
         letters.write(connection, list(batch.letters.values()))
         letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
@@ -334,9 +360,17 @@ class Pipeline:
         done.lanes |= self._ask_for(connection, who)
         journal.notify(connection, list(batch.again))
         done.lanes |= {(item.system, item.priority == channels.URGENT) for item in batch.again}
-        done.woken = journal.wake(connection, who.learnt)
+        done.woken = journal.wake(connection, who.learnt | {f"match/{key}" for key in who.learnt})
         _closing_lines(gathered, batch)
         return done
+
+    def _recognition(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> None:
+        """What people are to be asked, what need not be asked any more, and by what counterparties are found."""
+        questions.ask(connection, list(who.asks.values()), seconds=self._config.limits.wait_deadline_s)
+        told = [row for row in gathered if row["kind"] != "order" and row["seq"] in who.entity]
+        questions.moot(connection, {(row["source"], row["subject"]) for row in told})
+        parties = [known for known in batch.known.values() if known.view.kind == "counterparty" and known.dirty]
+        entities.set_traits(connection, {known.id: matching.traits(known.view.fields) for known in parties})
 
     def _mark(self, connection: Connection, batch: Batch) -> list[Due]:
         """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""
@@ -362,10 +396,16 @@ class Pipeline:
         mode = self._config.route(system, kind).outward
         linked = known.primary(system)
         if linked is None or linked.state == "creating":
-            return mode.creates and bool(known.view.fields) and not known.deleted_in(system)
+            wanted = bool(known.view.fields) and not known.deleted_in(system)
+            return mode.creates and wanted and self._held(known, system)
         if linked.view.promised and mode.creates:  # made, and nobody knows whether it was finished
             return True
         return mode.updates and merge.differs(known.view, linked.view.base, *told)
+
+    def _held(self, known: Known, system: str) -> bool:
+        system_kind = self._config.systems[system].kind
+        record_type = self._mappings.record_types(system_kind)[known.view.kind]
+        return self._mappings.holds(system_kind, record_type, known.view.fields)
 
     def _told(self, system: str, kind: Kind) -> tuple[frozenset[str], Means] | None:
         """What a record of this kind can be told there, and what its words mean; None where no record holds it."""

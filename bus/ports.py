@@ -114,6 +114,10 @@ class Mappings(Protocol):
         """Code tables of one system."""
         ...
 
+    def holds(self, system_kind: str, record_type: str, fields: Fields) -> bool:
+        """Whether such systems have a record of an entity that says this; where they have none, none is created."""
+        ...
+
     def parts(self, system_kind: str, record: RawRecord) -> list[RawRecord]:
         """The records one raw record brings along: a shop order holds its payments."""
         ...
@@ -159,6 +163,17 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """By what a counterparty that we are about to create may be there already, under another key. Empty: not known."""
+
+    name: str | None = None
+    inn: str | None = None
+    kpp: str | None = None
+    phones: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One line of `bus check`: what was looked at, whether it is well, and what to do when it is not."""
 
@@ -201,6 +216,13 @@ class Adapter(Protocol):
 
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Records created under our own keys, by that key: the probe before a create is repeated."""
+        ...
+
+    def alike(self, record_type: str, wanted: Mapping[str, Alike]) -> dict[str, list[RawRecord]]:
+        """Counterparties there that may be the ones we are about to create, by the key we would create them under.
+
+        Whoever has the INN first, then whoever has a phone or e-mail; at most 20 each, complete as `fetch` reads them.
+        """
         ...
 
     def write(self, writes: Sequence[Write]) -> list[Written | Failed]:

@@ -23,6 +23,7 @@ from bus.envelope import version_order
 from bus.errors import POISON, BusError, NotReady, Transient, UnknownCode, UnknownOutcome
 from bus.ledger import deliveries, entities
 from bus.ledger.database import Connection
+from bus.meeting import Meeting
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, fetched, removal
 from bus.pace import nap
@@ -34,6 +35,7 @@ from bus.translate import translated
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _PARENT_MISSING_S = 5.0
+_ASKED_S = 3600.0
 _ROUND_S = 5
 """A round is no more than goes through in so long: what is claimed is not read too early, nor held for long."""
 
@@ -52,6 +54,7 @@ class Sending:
         self._tables: Tables = parts.mappings.tables(system, self._kind)
         self._settling = Settling(system, parts)
         self._creating = Creating(system, adapter, parts, self._reload)
+        self._meeting = Meeting(system, adapter, parts, self._reload)
         rate = parts.config.systems[system].rate
         self._rationed = rate.per_second > 0
         self.reach = adapter.batch if urgent else _reach(adapter, rate.per_second)
@@ -107,6 +110,9 @@ class Sending:
         blind = [job for job in jobs if self._told_blindly(job, translator)]
         self._write(record_type, blind, translator)
         rest = [job for job in jobs if job not in blind]
+        asked = self._meeting.meet(record_type, [job for job in rest if job.external_id is None])
+        self._settling.fail([Failure(job, self._asked_about()) for job in asked])
+        rest = [job for job in rest if job not in asked]
         early = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
         writes = translator.writes(self._tables)
         early += [job for job in rest if job.unheard(writes) and self._creating.wait_until(job)]
@@ -114,6 +120,11 @@ class Sending:
         rest = [job for job in rest if job not in early]
         planned = self._planned(record_type, self._read(record_type, rest, translator), translator)
         self._write(record_type, planned, translator)
+
+    def _asked_about(self) -> NotReady:
+        """Looked at again by and by: the question may answer itself."""
+        until = self._parts.now() + timedelta(seconds=_ASKED_S)
+        return NotReady("a person is asked who this is: see `bus matches`", until=until, cause="who is this")
 
     def _told_blindly(self, job: Job, translator: Translator) -> bool:
         """Plan a payment's own news, which needs no look at the record: what is paid is derived, and ours alone to say.

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bus.config import Config
+from bus.config import Config, System
 from bus.errors import ConfigError
 from bus.merge import Policy
-from bus.model import Kind
+from bus.model import Fields, Kind
 from bus.ports import RawRecord, Tables, Translator
 from mappings import tables as known
 from mappings.bitrix24 import deal
@@ -35,11 +35,17 @@ TRANSLATORS: Mapping[tuple[str, str], RecordTranslator] = {
     ("bitrix24", "deal"): deal,
     ("bitrix_cms", "order"): order,
     ("bitrix_cms", "payment"): payment,
+    ("onec", "order"): onec_order,
+    ("onec", "payment"): onec_payment,
+    ("onec", "counterparty"): onec_counterparty,
 }
 """Translator by kind of system and type of record."""
 
 PARTS: Mapping[tuple[str, str], Callable[[RawRecord], list[RawRecord]]] = {("bitrix_cms", "order"): payment.parts}
 """What else a raw record holds."""
+
+HOLDS: Mapping[tuple[str, str], Callable[[Fields], bool]] = {("bitrix_cms", "payment"): payment.holds}
+"""What such systems have no record of, whatever the switches say."""
 
 Named = dict[str, dict[str, str | None]]
 
@@ -86,6 +92,11 @@ class Registry:
             raise ConfigError(f"there is no {system_kind} system {system!r}; add it under systems in bus.yaml")
         return self._tables[system]
 
+    def holds(self, system_kind: str, record_type: str, fields: Fields) -> bool:
+        """Whether such systems have a record of an entity that says this."""
+        says = HOLDS.get((system_kind, record_type))
+        return says(fields) if says else True
+
     def parts(self, system_kind: str, record: RawRecord) -> list[RawRecord]:
         """The records one raw record brings along: a shop order holds its payments."""
         split = PARTS.get((system_kind, record.type))
@@ -105,7 +116,7 @@ class Registry:
                 table: {code: value for code, value in codes.items() if value is not None}
                 for table, codes in _laid_over([section.codes for section in read]).items()
             },
-            names=names | {"links": _links(system, self.config)},
+            names=names | _native(self.config.systems[system]) | {"links": _links(system, self.config)},
             prefer={
                 table: {value: (code,) if isinstance(code, str) else tuple(code) for value, code in values.items()}
                 for table, values in _laid_over([section.prefer for section in read]).items()
@@ -119,10 +130,18 @@ def _links(system: str, config: Config) -> dict[str, str | None]:
     crms = [name for name, one in config.systems.items() if one.kind == "bitrix24"]
     return {
         "self": system,
+        "zone": config.systems[system].zone,
         "shop": config.numbering_system,
         "crm": crms[0] if crms else None,
         "category": config.systems[system].settings.get("category"),
     }
+
+
+def _native(system: System) -> dict[str, dict[str, str | None]]:
+    """What a 1C base calls its objects: by its configuration, which its adapter goes by too."""
+    if system.kind != "onec":
+        return {}
+    return {thing: dict(names) for thing, names in names_of(system.settings).table.items()}
 
 
 def _categories(config: Config) -> list[str]:

@@ -14,8 +14,8 @@ from bus.merge import Manual, Newest, Owner, Policy, Priority, StateMachine
 from bus.model import Kind
 from mappings.documents import Document
 
-_PARTS = {"crm": "bitrix24", "onec": "events"}
-_KINDS = ("bitrix24", "bitrix_cms", "events")
+_PARTS = {"crm": ("bitrix24",), "onec": ("onec", "commerceml"), "bank": ("bank", "events")}
+_KINDS = ("bitrix24", "bitrix_cms", "onec", "commerceml", "bank", "events")
 
 Resolve = Callable[[list[str]], tuple[str, ...]]
 """Configured systems for names, parts and kinds, in order, each once. Raises ConfigError for an unknown name."""
@@ -30,10 +30,7 @@ class _Owner(_Spec):
     system: str
 
     def made(self, resolve: Resolve) -> Policy:
-        found = resolve([self.system])
-        if not found:
-            raise ConfigError(f"system: no {self.system!r} is configured; name a system of bus.yaml, or another policy")
-        return Owner(found[0])
+        return Owner(resolve([self.system]))
 
 
 class _Newest(_Spec):
@@ -126,11 +123,11 @@ def _called(name: str, config: Config) -> list[str]:
         return [name]
     if name == "shop":
         return _shops(config)
-    kind = _PARTS.get(name, name)
-    if kind not in _KINDS:
+    kinds = _PARTS.get(name, (name,))
+    if not set(kinds) <= set(_KINDS):
         known = ", ".join([*config.systems, "shop", *_PARTS, *_KINDS])
         raise ConfigError(f"there is no system {name!r}; write one of {known}")
-    return [system for system, one in config.systems.items() if one.kind == kind]
+    return [system for kind in kinds for system, one in config.systems.items() if one.kind == kind]
 
 
 def _shops(config: Config) -> list[str]:

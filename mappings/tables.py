@@ -37,6 +37,13 @@ CODES: Mapping[str, Mapping[str, Table]] = {
         "order_status": Table(_ORDER, _ORDER - {OrderStatus.CANCELLED.value}),
         "payment_method": Table(None, frozenset()),
     },
+    "onec": {
+        "order_status": Table(_ORDER, frozenset()),
+    },
+    "commerceml": {
+        "order_status": Table(_ORDER, frozenset()),
+    },
+    "bank": {},
     "events": {},
 }
 """Every code table of each kind of system."""
@@ -57,6 +64,9 @@ NAMES: Mapping[str, Mapping[str, frozenset[str]]] = {
         )
     },
     "bitrix_cms": {"properties": frozenset({"name", "phone", "email", "address", "deal_id"})},
+    "onec": {},
+    "commerceml": {},
+    "bank": {},
     "events": {},
 }
 """Every table of names of each kind of system."""

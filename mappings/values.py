@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-import phonenumbers
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from bus import requisites
 from bus.model import Fields, Json, Kind, Line, Money
 
-_REGION = "RU"
 _SHORT, _LONG = 255, 4000
 _BB = re.compile(
     r"\[/?(?:b|i|u|s|p|url|img|list|color|size|font|center|left|right|justify|quote|code|user|table|tr|td|th|disk|video)"
@@ -113,25 +112,13 @@ def plain(value: Any) -> str | None:
 def phone(value: Any) -> str | None:
     """E.164 where the number is a possible one (Russia unless it says otherwise), else as it was written, trimmed."""
     said = short(value)
-    if said is None:
-        return None
-    try:
-        number = phonenumbers.parse(said, _REGION)
-    except phonenumbers.NumberParseException:
-        return said
-    reason = phonenumbers.is_possible_number_with_reason(number)
-    if number.extension or reason != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return said
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return requisites.phone(said) if said else None
 
 
 def email(value: Any) -> str | None:
     """An address with its domain in lower case; the part before the @ may matter to its server and stays."""
     said = short(value)
-    if said is None:
-        return None
-    name, at, domain = said.rpartition("@")
-    return f"{name}{at}{domain.lower()}"
+    return requisites.email(said) if said else None
 
 
 def amount(value: Decimal | None, currency: str | None) -> Json:

@@ -26,6 +26,7 @@ from bus.ledger.database import Ledger
 from bus.parts import Parts
 from bus.pipeline import Pipeline
 from bus.publisher import Publisher
+from bus.questions import Questions
 from bus.reception import Reception
 from bus.reconcile import Reconcile
 from bus.relay import Relay
@@ -71,12 +72,12 @@ class Wiring:
     @cached_property
     def celery(self) -> Celery:
         """The Celery application, without tasks."""
-        return create_app(self.settings.broker(), self.file.systems, sweep_s=self.file.limits.sweep_s)
+        return create_app(self.settings.broker(), self.file.called, sweep_s=self.file.limits.sweep_s)
 
     @cached_property
     def bells(self) -> CeleryBells:
         """The transport."""
-        return CeleryBells(self.celery)
+        return CeleryBells(self.celery, silent=self.file.systems.keys() - set(self.file.called))
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -109,9 +110,14 @@ class Wiring:
         return Conflicts(self.ledger, self.mappings.rules, self.bells, _now)
 
     @cached_property
+    def questions(self) -> Questions:
+        """Who a record is, where only a person can tell."""
+        return Questions(self.ledger, self.file, self.bells)
+
+    @cached_property
     def chores(self) -> Chores:
         """What beat has done."""
-        return Chores(self.ledger, self.config, self.publisher, self.conflicts)
+        return Chores(self.ledger, self.config, self.publisher, self.conflicts, self.questions)
 
     @cached_property
     def breaker(self) -> Breaker:

@@ -15,6 +15,7 @@ from bus.cli import (
     lanes,
     letters,
     mappings,
+    matches,
     publish,
     ready,
     runs,
@@ -62,6 +63,7 @@ app.command(rich_help_panel=_OPERATE)(status.status)
 app.command(rich_help_panel=_OPERATE)(publish.publish)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=_OPERATE)
 app.add_typer(conflicts.app, name="conflicts", rich_help_panel=_OPERATE)
+app.add_typer(matches.app, name="matches", rich_help_panel=_OPERATE)
 app.add_typer(switches.app, name="switch", rich_help_panel=_OPERATE)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_OPERATE)
 app.command(rich_help_panel=_OPERATE)(budget.budget)

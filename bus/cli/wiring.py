@@ -20,6 +20,7 @@ from bus.envelope import Event
 from bus.gauges import Gauges
 from bus.ledger.database import Ledger
 from bus.ports import Accepted, Adapter, Door, Mappings
+from bus.questions import Questions
 from bus.reconcile import Reconcile
 from bus.relay import Relay
 
@@ -77,6 +78,9 @@ class Wiring(Protocol):
 
     @property
     def conflicts(self) -> Conflicts: ...
+
+    @property
+    def questions(self) -> Questions: ...
 
     @property
     def reconcile(self) -> Reconcile: ...

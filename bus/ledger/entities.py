@@ -9,6 +9,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from bus.ledger import questions
 from bus.ledger.database import Connection, LostRace, Row, bulk, columns, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Json, Kind
@@ -210,19 +211,33 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
     return families
 
 
-def expected_payments(connection: Connection, order: UUID, amount: Json, number: str | None, source: str) -> list[UUID]:
+def expected_payments(
+    connection: Connection, order: UUID, amount: Json, number: str | None, source: str, books: Collection[str]
+) -> list[UUID]:
     """Payments of an order, of this amount, that may be the one `source` speaks of for the first time.
 
-    Pending ones, or one that bears the same external number. The order is locked for it.
+    Pending ones, or one that bears the same external number. And, since all money stands in the books once, what the
+    books tell of money that others told of, and what others tell of money that so far only the books told of. The order
+    is locked for it.
     """
     connection.execute("SELECT 1 FROM entity WHERE id = %s FOR UPDATE", [order])
     found = rows(
         connection,
         """SELECT id FROM entity WHERE parent_id = %(order)s AND merged_into IS NULL AND fields -> 'amount' = %(amount)s
-             AND (fields ->> 'status' = 'pending' OR fields ->> 'external_number' = %(number)s)
+             AND (fields ->> 'status' = 'pending' OR fields ->> 'external_number' = %(number)s
+                  OR fields ->> 'status' = 'paid' AND NOT EXISTS (
+                       SELECT 1 FROM record WHERE record.entity_id = entity.id
+                         AND (record.system = ANY(%(books)s)) = %(of_books)s))
              AND NOT EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND record.system = %(source)s)
            ORDER BY (fields ->> 'external_number' = %(number)s) DESC NULLS LAST, created_at, id""",
-        {"order": order, "amount": Jsonb(amount), "number": number, "source": source},
+        {
+            "order": order,
+            "amount": Jsonb(amount),
+            "number": number,
+            "source": source,
+            "books": list(books),
+            "of_books": source in books,
+        },
     )
     return [row["id"] for row in found]
 
@@ -447,6 +462,8 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
         {"pair": [lost, kept]},
     )
     run(connection, "UPDATE record SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
+    run(connection, "DELETE FROM trait WHERE entity_id = %(lost)s", both)
+    questions.move(connection, lost, kept)
     run(connection, "UPDATE entity SET parent_id = %(kept)s WHERE parent_id = %(lost)s", both)
     run(
         connection,
@@ -480,6 +497,84 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
         "UPDATE entity SET merged_into = %(kept)s, updated_at = now() WHERE id = %(lost)s OR merged_into = %(lost)s",
         both,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A counterparty as it is recognised by: what it says, and the systems that have a live record of it."""
+
+    fields: Fields
+    systems: set[str]
+
+
+_ALIKE = 50
+"""So many that share one trait are looked at: a name or an address that more have tells nothing."""
+
+
+def sharing(connection: Connection, traits: Collection[str]) -> dict[str, set[UUID]]:
+    """Which counterparties have each of these traits."""
+    found: dict[str, set[UUID]] = {}
+    if not traits:
+        return found
+    for row in rows(
+        connection,
+        """SELECT wanted.trait, alike.entity_id FROM unnest(%s::text[]) AS wanted(trait), LATERAL (
+             SELECT entity_id FROM trait WHERE trait.trait = wanted.trait LIMIT %s) AS alike""",
+        [list(traits), _ALIKE],
+    ):
+        found.setdefault(row["trait"], set()).add(row["entity_id"])
+    return found
+
+
+def parties(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Party]:
+    """What these counterparties say, and where they are."""
+    if not ids:
+        return {}
+    found = rows(
+        connection,
+        """SELECT entity.id, entity.fields, ARRAY(
+             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems
+           FROM entity WHERE id = ANY(%s) AND merged_into IS NULL""",
+        [list(ids)],
+    )
+    return {row["id"]: Party(row["fields"], set(row["systems"])) for row in found}
+
+
+def set_traits(connection: Connection, traits: Mapping[UUID, Collection[str]]) -> None:
+    """What these counterparties are found by from now on."""
+    if not traits:
+        return
+    pairs = [{"entity_id": entity, "trait": trait} for entity, some in traits.items() for trait in some]
+    run(
+        connection,
+        """DELETE FROM trait WHERE entity_id = ANY(%(ids)s) AND NOT EXISTS (
+             SELECT 1 FROM jsonb_to_recordset(%(pairs)s) AS new(entity_id uuid, trait text)
+             WHERE new.entity_id = trait.entity_id AND new.trait = trait.trait)""",
+        {"ids": list(traits), "pairs": bulk(pairs)},
+    )
+    run(
+        connection,
+        """INSERT INTO trait (entity_id, trait)
+           SELECT entity_id, trait FROM jsonb_to_recordset(%s) AS new(entity_id uuid, trait text)
+           ORDER BY entity_id, trait ON CONFLICT DO NOTHING""",
+        [bulk(pairs)],
+    )
+
+
+def part(connection: Connection, system: str, record_type: str, external_id: str) -> bool:
+    """Take a counterparty's record from its entity, with the key it is known by; False where that would leave none."""
+    key = f"{system}/{record_type}/{external_id}"
+    key_locks(connection, [key])
+    entity = find(connection, "counterparty", [key]).get(key)
+    if entity is None:
+        return False
+    hold(connection, [entity])
+    alone = one(connection, "SELECT count(*) AS n FROM record WHERE entity_id = %s AND state <> 'deleted'", [entity])
+    if alone is None or alone["n"] <= 1:
+        return False
+    run(connection, "DELETE FROM identity WHERE kind = 'counterparty' AND key = %s", [key])
+    gone = "DELETE FROM record WHERE entity_id = %s AND system = %s AND type = %s AND external_id = %s"
+    return run(connection, gone, [entity, system, record_type, external_id]) == 1
 
 
 def of_record(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, UUID]:

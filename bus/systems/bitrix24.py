@@ -9,7 +9,7 @@ from itertools import islice
 from bus.config import System
 from bus.errors import BusError, ConfigError, NotReady, Permanent, UnknownOutcome
 from bus.model import Json
-from bus.ports import Failed, Finding, Raw, RawRecord, Write, Written
+from bus.ports import Alike, Failed, Finding, Raw, RawRecord, Write, Written
 from bus.systems.bitrix_errors import Duplicate, NotFound
 from bus.systems.bitrix_rest import PAGE, Command, Outcome, Rest, Result, fit_for_batch, rows_of
 from bus.systems.findings import scope_finding, user_finding
@@ -75,6 +75,11 @@ class Bitrix24:
         _known(record_type)
         wanted = _PARTS if parts is None else frozenset(parts)
         return self._deals(numbers(ids), wanted)
+
+    def alike(self, record_type: str, wanted: Mapping[str, Alike]) -> dict[str, list[RawRecord]]:
+        """Deals are looked for by our key only."""
+        del record_type, wanted
+        return {}
 
     def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
         """When each deal was last saved, and by whom; 2,500 deals in one request."""

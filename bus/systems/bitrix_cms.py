@@ -9,7 +9,7 @@ from decimal import Decimal
 from bus.config import System
 from bus.errors import BusError, ConfigError, Permanent
 from bus.model import Json
-from bus.ports import Failed, Finding, Raw, RawRecord, Write, Written
+from bus.ports import Alike, Failed, Finding, Raw, RawRecord, Write, Written
 from bus.systems.bitrix_errors import NotFound
 from bus.systems.bitrix_rest import PAGE, Command, Rest, Result, rows_of
 from bus.systems.findings import scope_finding, user_finding
@@ -55,6 +55,11 @@ class BitrixCms:
     def latency_s(self) -> float:
         """How long requests have taken lately, in seconds."""
         return self._rest.latency_s
+
+    def alike(self, record_type: str, wanted: Mapping[str, Alike]) -> dict[str, list[RawRecord]]:
+        """A shop keeps no counterparties of its own."""
+        del record_type, wanted
+        return {}
 
     def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
         """Nothing: an order is read by a command of its own, whatever of it is wanted."""

@@ -44,6 +44,11 @@ class _Payment(Read):
     xml_id: Text = None
 
 
+def holds(fields: Fields) -> bool:
+    """The shop marks a payment itself as given back; a document of its own that gives money back has no place there."""
+    return bool(fields.get("status") != PaymentState.REFUND)
+
+
 def parts(order: RawRecord) -> list[RawRecord]:
     """The payments that an order's raw record holds, each with what only the order knows."""
     known = {

@@ -37,7 +37,7 @@ MACHINE = StateMachine(
 )
 RULES: dict[str, Policy] = {
     "comment": Newest(("crm", "shop")),
-    "number": Owner("shop"),
+    "number": Owner(("shop",)),
     "total": Priority(("onec", "shop", "crm")),
     "status": MACHINE,
     "customer.name": Manual(timedelta(hours=24), Newest(("crm",))),
@@ -65,10 +65,10 @@ def says(source: str, minutes: int = 0, version: int | None = None, **more: obje
 @pytest.mark.parametrize(
     ("policy", "ours", "theirs", "alone", "accept"),
     [
-        (Owner("shop"), ("crm", 0), ("shop", -5), False, True),
-        (Owner("shop"), ("shop", 0), ("crm", 5), False, False),
-        (Owner("shop"), ("shop", 0), ("crm", 5), True, False),
-        (Owner("shop"), ("shop", 0), ("shop", 5), True, True),
+        (Owner(("shop",)), ("crm", 0), ("shop", -5), False, True),
+        (Owner(("shop",)), ("shop", 0), ("crm", 5), False, False),
+        (Owner(("shop",)), ("shop", 0), ("crm", 5), True, False),
+        (Owner(("shop",)), ("shop", 0), ("shop", 5), True, True),
         (Newest(), ("shop", 0), ("crm", 1), False, True),
         (Newest(), ("shop", 0), ("crm", -1), False, False),
         (Newest(("crm", "shop")), ("shop", 0), ("crm", 0), False, True),

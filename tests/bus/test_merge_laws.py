@@ -38,7 +38,7 @@ MOVES = {
 RULES: dict[str, Policy] = {
     "comment": Newest(("crm", "shop")),
     "delivery.address": Newest(),
-    "number": Owner("shop"),
+    "number": Owner(("shop",)),
     "total": Priority(("onec", "shop")),
     "status": StateMachine(
         {old: frozenset(new) for old, new in MOVES.items()},

@@ -92,11 +92,11 @@ def test_the_payment_that_an_order_expects_is_given_to_one_of_two_who_ask_at_onc
 
     def ask() -> None:
         with middle.ledger.transaction() as connection:
-            answers.append(entities.expected_payments(connection, known, amount, None, "bank"))
+            answers.append(entities.expected_payments(connection, known, amount, None, "bank", []))
 
     second = Thread(target=ask)
     with middle.ledger.transaction() as connection:
-        (expected,) = entities.expected_payments(connection, known, amount, None, "bank")
+        (expected,) = entities.expected_payments(connection, known, amount, None, "bank", [])
         second.start()
         waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         eventually(lambda: not second.is_alive() or middle.rows(waits))

@@ -1,0 +1,135 @@
+"""Questions in the ledger: who a record is, or which order a payment is for; asked once, answered by a person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+from uuid import UUID
+
+from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.model import Json
+
+Asks = Literal["counterparty", "order"]
+NEW = "new"
+"""The answer that it is none of those we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question; the event (or delivery) that it is about waits. `about` and `candidates` are what a person sees."""
+
+    asks: Asks
+    system: str
+    subject: str
+    candidates: Sequence[dict[str, Json]]
+    about: dict[str, Json] = field(default_factory=dict)
+    entity_id: UUID | None = None
+    """The entity of which a record is about to be created; None where a record asks to be known."""
+
+
+def key(system: str, subject: str) -> str:
+    """What events wait for until their question is answered."""
+    return f"match/{system}/{subject}"
+
+
+def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) -> None:
+    """Ask, or bring an open question up to date. The deadline stands from when it was first asked."""
+    if not questions:
+        return
+    some = [asdict(one) | {"entity_id": str(one.entity_id) if one.entity_id else None} for one in questions]
+    run(
+        connection,
+        """INSERT INTO question AS old (asks, system, subject, entity_id, about, candidates, deadline)
+           SELECT asks, system, subject, entity_id, about, candidates, now() + make_interval(secs => %s)
+           FROM jsonb_to_recordset(%s)
+             AS new(asks text, system text, subject text, entity_id uuid, about jsonb, candidates jsonb)
+           ORDER BY system, subject
+           ON CONFLICT (system, subject) WHERE state = 'open'
+           DO UPDATE SET candidates = excluded.candidates, about = excluded.about""",
+        [seconds, bulk(some)],
+    )
+
+
+def answers(connection: Connection, subjects: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What people have answered: an entity's id, or NEW, by (system, subject); the last answer counts."""
+    if not subjects:
+        return {}
+    found = rows(
+        connection,
+        """SELECT DISTINCT ON (system, subject) system, subject, decision FROM question
+           WHERE state = 'decided' AND (system, subject) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+           ORDER BY system, subject, id DESC""",
+        [[system for system, _ in subjects], [subject for _, subject in subjects]],
+    )
+    return {(row["system"], row["subject"]): row["decision"] for row in found}
+
+
+def moot(connection: Connection, subjects: Collection[tuple[str, str]]) -> None:
+    """Nothing is left to ask: it has become known by itself who these are."""
+    if subjects:
+        run(
+            connection,
+            """UPDATE question SET state = 'moot', decided_at = now(), decided_by = 'bus: it became known'
+               WHERE state = 'open' AND (system, subject) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",
+            [[system for system, _ in subjects], [subject for _, subject in subjects]],
+        )
+
+
+def decide(connection: Connection, question_id: int, decision: str, actor: str) -> Row | None:
+    """Answer an open question; None when there is none open."""
+    return one(
+        connection,
+        """UPDATE question SET state = 'decided', decision = %s, decided_by = %s, decided_at = now()
+           WHERE id = %s AND state = 'open' RETURNING *""",
+        [decision, actor, question_id],
+    )
+
+
+def answer(connection: Connection, system: str, subject: str, decision: str, actor: str) -> None:
+    """Note an answer that nobody asked for."""
+    run(
+        connection,
+        """INSERT INTO question (asks, system, subject, deadline, state, decision, decided_by, decided_at)
+           VALUES ('counterparty', %s, %s, now(), 'decided', %s, %s, now())""",
+        [system, subject, decision, actor],
+    )
+
+
+def get(connection: Connection, question_id: int) -> Row | None:
+    """One question."""
+    return one(connection, "SELECT * FROM question WHERE id = %s", [question_id])
+
+
+def listing(connection: Connection, state: str | None = "open") -> list[Row]:
+    """Questions, the most pressing first."""
+    return rows(
+        connection,
+        "SELECT * FROM question WHERE %(state)s::text IS NULL OR state = %(state)s ORDER BY deadline, id LIMIT 500",
+        {"state": state},
+    )
+
+
+def expire(connection: Connection) -> int:
+    """Close what nobody answered in time: the waiting event becomes a dead letter by its own deadline. How many."""
+    return run(
+        connection,
+        """UPDATE question SET state = 'expired', decided_at = now(), decided_by = 'bus: deadline passed'
+           WHERE state = 'open' AND deadline < now()""",
+    )
+
+
+def move(connection: Connection, lost: UUID, kept: UUID) -> None:
+    """An entity became another: what was asked about it, and what was answered with it."""
+    both = {"lost": lost, "kept": kept}
+    run(connection, "UPDATE question SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
+    run(connection, "UPDATE question SET decision = %(kept)s::text WHERE decision = %(lost)s::text", both)
+
+
+def forget(connection: Connection, keep_days: int) -> int:
+    """Delete those that nobody will ask for again. An answer stays: it is how a record is known. How many went."""
+    return run(
+        connection,
+        "DELETE FROM question WHERE state IN ('moot', 'expired') AND decided_at < now() - make_interval(days => %s)",
+        [keep_days],
+    )

@@ -1,0 +1,117 @@
+"""Questions: who a record is, or which order a payment is for, answered by a person; what waited goes on at once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from bus import channels
+from bus.config import Config
+from bus.errors import BadInput
+from bus.ledger import deliveries, entities, journal, letters, questions
+from bus.ledger.database import Connection, Ledger, Row
+from bus.ledger.deliveries import Due
+from bus.ledger.questions import NEW
+from bus.ports import Bells, Notification
+
+
+class Questions:
+    """Questions to people and their answers. An answer stands: the record is known by it from then on."""
+
+    def __init__(self, ledger: Ledger, config: Config, bells: Bells) -> None:
+        self._ledger, self._config, self._bells = ledger, config, bells
+
+    def listing(self, state: str | None = "open") -> list[Row]:
+        """Questions, the most pressing first."""
+        with self._ledger.transaction() as connection:
+            return questions.listing(connection, state)
+
+    def show(self, question_id: int) -> Row:
+        """One question whole. Raises BadInput when there is none."""
+        with self._ledger.transaction() as connection:
+            found = questions.get(connection, question_id)
+        if found is None:
+            raise BadInput(f"there is no question {question_id}", field="id")
+        return found
+
+    def same(self, question_id: int, choice: str, actor: str) -> None:
+        """It is this one: an entity's id, or a record where one was about to be created.
+
+        Raises BadInput when there is no such open question, or nothing of that kind that could be chosen.
+        """
+        with self._ledger.transaction() as connection:
+            row = self._open(connection, question_id)
+            if not _may_be(connection, row, choice):
+                raise BadInput(f"{choice!r} cannot be chosen; see `bus matches show {question_id}`", field="same")
+            self._decide(connection, row, choice, actor)
+        self._go_on(row)
+
+    def of_order(self, question_id: int, number: str, actor: str) -> None:
+        """The payment is for the order of this number. Raises BadInput as `same` does."""
+        key = f"number/{self._config.numbering_system}/{number}"
+        with self._ledger.transaction() as connection:
+            found = entities.find(connection, "order", [key]).get(key)
+        if found is None:
+            raise BadInput(f"there is no order {number!r} of {self._config.numbering_system}", field="order")
+        self.same(question_id, str(found), actor)
+
+    def new(self, question_id: int, actor: str) -> None:
+        """It is none of those we know: a counterparty of its own; a payment for no order of ours."""
+        with self._ledger.transaction() as connection:
+            row = self._open(connection, question_id)
+            self._decide(connection, row, NEW, actor)
+        self._go_on(row)
+
+    def part(self, system: str, subject: str, actor: str) -> None:
+        """Take a record away from the entity that it was linked to by mistake: it becomes one of its own.
+
+        Fields it brought in stay where they are, until somebody says otherwise. Raises BadInput when no such
+        counterparty is known, or it is the only record of its entity.
+        """
+        record_type, _, external_id = subject.partition("/")
+        with self._ledger.transaction() as connection:
+            if not entities.part(connection, system, record_type, external_id):
+                raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
+            questions.answer(connection, system, subject, NEW, actor)
+            letters.acted(connection, actor, "part", f"{system} {subject}")
+            if system in self._config.called:
+                journal.notify(connection, [Notification(system, record_type, external_id, whole=True)])
+        if system in self._config.called:
+            self._bells.ring(system, urgent=False)
+
+    def expire(self) -> int:
+        """Close what nobody answered in time; what waited becomes a dead letter. How many."""
+        with self._ledger.transaction() as connection:
+            return questions.expire(connection)
+
+    @staticmethod
+    def _open(connection: Connection, question_id: int) -> Row:
+        row = questions.get(connection, question_id)
+        if row is None or row["state"] != "open":
+            raise BadInput(f"there is no open question {question_id}", field="id")
+        return row
+
+    def _decide(self, connection: Connection, row: Row, decision: str, actor: str) -> None:
+        if questions.decide(connection, row["id"], decision, actor) is None:
+            raise BadInput(f"question {row['id']} was answered meanwhile", field="id")
+        letters.acted(connection, actor, "match", f"question {row['id']}", {"decision": decision})
+        if row["entity_id"] is not None:
+            deliveries.mark(connection, [Due(row["entity_id"], row["system"], channels.NEXT, None)])
+
+    def _go_on(self, row: Row) -> None:
+        with self._ledger.transaction() as connection:
+            woken = journal.wake(connection, [questions.key(row["system"], row["subject"])])
+        self._bells.publish(woken)
+        if row["entity_id"] is not None and row["system"] in self._config.called:
+            self._bells.ring(row["system"], urgent=False)
+
+
+def _may_be(connection: Connection, row: Row, choice: str) -> bool:
+    """One of the records that were asked about; else any entity of the kind that is asked for."""
+    if row["entity_id"] is not None:
+        return choice in [one.get("record") for one in row["candidates"]]
+    try:
+        entity = UUID(choice)
+    except ValueError:
+        return False
+    known = entities.load(connection, [entity]).get(entity)
+    return known is not None and known.view.kind == row["asks"]
