@@ -27,6 +27,10 @@ KINDS = frozenset(
         "events_delayed",
         "events_reordered",
         "user_edit_between",
+        "html_page",
+        "maintenance",
+        "session_lost",
+        "no_licence",
     ],
 )
 _KNOWN = frozenset({"kind", "method", "count", "probability", "after", "duration"})

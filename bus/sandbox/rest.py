@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from bus.sandbox import batch, phpform
 from bus.sandbox.envelope import Params, RestError, Row, Stopwatch, success, unknown_method
-from bus.sandbox.site import Hit, Site, code_of, is_write
+from bus.sandbox.site import Hit, Method, Site, code_of, is_write
 
 DROPPED = "CONNECTION_DROPPED"
 
@@ -40,10 +41,17 @@ class Exchange:
     hit: Hit
     late: str | None = None
     pause: float = 0.0
+    key: str | None = None
+    replayed: bool = False
 
 
 class Door:
-    """The ASGI endpoint. Handlers hold the site's lock only while they work; waiting is done outside of it."""
+    """The ASGI endpoint. Handlers hold the site's lock only while they work; waiting is done outside of it.
+
+    Another version of REST overrides read, execute, handlers, refused and answered; limits, faults and log are one.
+    """
+
+    version = 2
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -74,7 +82,7 @@ class Door:
     async def _answer(self, request: Request, exchange: Exchange) -> tuple[Response, str | None]:
         try:
             self._connect(exchange)
-            exchange.params = await _params(request)
+            await self.read(request, exchange)
             self._authorize(request)
             moved = self._site.faults.take("moved", exchange.method)
             if moved:
@@ -89,8 +97,32 @@ class Door:
                 await asyncio.sleep(exchange.pause)
             self._spoil(exchange)
         except RestError as error:
-            return Json(error.body(), error.status), code_of(error)
-        return Json(body), None
+            return self.refused(error), code_of(error)
+        return self.answered(body, exchange), None
+
+    async def read(self, request: Request, exchange: Exchange) -> None:
+        """Take the parameters out of the request."""
+        exchange.params = await _params(request)
+
+    def handlers(self) -> Mapping[str, Method]:
+        """The methods behind this door, by their names in lower case."""
+        return self._site.methods
+
+    def execute(self, exchange: Exchange) -> Any:
+        """The work itself."""
+        if exchange.method != "batch":
+            return self._call(exchange, exchange.method, exchange.params, inner=False)
+        self._strike(exchange, "batch", inner=False)
+        return batch.run(exchange.params, lambda command, params: self._command(exchange, command, params))
+
+    def refused(self, error: RestError) -> Response:
+        """How a refusal is said."""
+        return Json(error.body(), error.status)
+
+    def answered(self, body: Row, exchange: Exchange) -> Response:
+        """How a success is said."""
+        del exchange
+        return Json(body)
 
     def _connect(self, exchange: Exchange) -> None:
         down = self._site.faults.take("down", exchange.method)
@@ -113,11 +145,8 @@ class Door:
     def _work(self, exchange: Exchange, waited: float) -> Row:
         site = self._site
         start, began = site.clock(), batch.seconds()
-        if exchange.method == "batch":
-            self._strike(exchange, "batch", inner=False)
-            answer: Any = batch.run(exchange.params, lambda command, params: self._command(exchange, command, params))
-        else:
-            answer = self._call(exchange, exchange.method, exchange.params, inner=False)
+        answer = self.execute(exchange)
+        if exchange.method != "batch":
             site.limits.charge(exchange.method, batch.seconds() - began + waited)
         spent = batch.seconds() - began
         watch = Stopwatch(start, processing=round(spent, 6))
@@ -143,7 +172,8 @@ class Door:
             raise
         finally:
             spent = batch.seconds() - began
-            site.calls.note(_line(exchange.number, command.method, command.key, (200, error), spent), start)
+            line = _line(exchange.number, command.method, command.key, (200, error), spent)
+            site.calls.note({**line, "version": self.version}, start)
         site.limits.charge(command.method, spent + (latency.seconds if latency else 0.0))
         watch = Stopwatch(start, processing=round(spent, 6))
         watch.operating, watch.operating_reset_at = site.limits.counters(command.method)
@@ -151,12 +181,14 @@ class Door:
 
     def _call(self, exchange: Exchange, method: str, params: Params, *, inner: bool) -> Any:
         site = self._site
-        if method not in site.methods:
+        handler = self.handlers().get(method)
+        if handler is None:
             raise unknown_method()
         site.limits.admit_method(method)
         self._strike(exchange, method, inner=inner)
         exchange.hit.seen.clear()
-        answer = site.run(method, params, exchange.hit)
+        with site.lock:
+            answer = handler(params, exchange.hit)
         for kind in ("drop_after", "error_after"):
             if site.faults.take(kind, method, named=inner):
                 exchange.late = exchange.late or kind
@@ -192,7 +224,7 @@ class Door:
     def _note(self, exchange: Exchange, response: Response | None, error: str | None, began: float) -> None:
         status = response.status_code if response else 0
         line = _line(exchange.number, exchange.method, None, (status, error), batch.seconds() - began)
-        self._site.calls.note(line, self._site.clock())
+        self._site.calls.note({**line, "version": self.version}, self._site.clock())
 
 
 async def hang_up(scope: Scope) -> None:

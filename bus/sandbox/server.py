@@ -34,14 +34,15 @@ class App(Starlette):
 
 def create_app(site: Site) -> Starlette:
     """The ASGI application of a site: its REST door and its control API."""
-    app = App(routes=[Route("/rest/{user:int}/{code}/{method:path}", Door(site)), *control.routes(site)])
+    old = Route("/rest/{user:int}/{code}/{method:path}", Door(site))
+    app = App(routes=[*site.doors(), old, *control.routes(site)])
     app.state.site = site
     return app
 
 
 def rest_url(base: str, site: Site) -> str:
-    """The incoming webhook's address, as a client would be given it."""
-    return f"{base}/rest/{site.user}/{site.code}/"
+    """The address that a client of the site is given."""
+    return site.entry(base)
 
 
 @contextmanager

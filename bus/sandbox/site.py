@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from bus.sandbox.calls import Calls
 from bus.sandbox.changes import Changes
 from bus.sandbox.envelope import Params, RestError, Row, unknown_method
@@ -17,7 +19,9 @@ from bus.sandbox.faults import Fault, Faults
 from bus.sandbox.limits import Limits
 from bus.sandbox.outbox import Letter, Outbox
 
-READS = frozenset({"get", "list", "fields", "getfields", "findbycomm", "getlist", "current"})
+READS = frozenset(
+    {"get", "list", "fields", "getfields", "findbycomm", "getlist", "current", "addresstype", "openapi"},
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Hit:
 
     user: int
     events: dict[tuple[Any, ...], Event] = field(default_factory=dict)
-    seen: list[int] = field(default_factory=list)
+    seen: list[int | str] = field(default_factory=list)
 
     def raise_event(self, name: str, key: tuple[Any, ...], data: Row) -> None:
         """Equal events within one hit are merged (Bitrix24 docs, events)."""
@@ -86,6 +90,14 @@ class Site(ABC):
     @abstractmethod
     def letters(self, event: Event, hit: Hit) -> list[Letter]:
         """The messages that tell the listeners of one event."""
+
+    def entry(self, base: str) -> str:
+        """The address that a client is given: the incoming webhook's."""
+        return f"{base}/rest/{self.user}/{self.code}/"
+
+    def doors(self) -> list[BaseRoute]:
+        """Doors beside /rest/{user}/{code}/{method}."""
+        return []
 
     @abstractmethod
     def perform(self, act: Row, hit: Hit) -> Row:
@@ -156,13 +168,13 @@ class Site(ABC):
     def edit_behind(self, method: str, hit: Hit) -> None:
         """The fault user_edit_between: after this read, and before the reader can write, a person edits the record."""
 
-        def accepts(fault: Fault) -> bool:
-            return bool(hit.seen) and (fault.extra.get("id") is None or int(fault.extra["id"]) in hit.seen)
+        def meant(fault: Fault) -> list[int | str]:
+            wanted = fault.extra.get("id")
+            return [record for record in hit.seen if wanted is None or str(record) == str(wanted)]
 
-        fault = self.faults.take("user_edit_between", method, accept=accepts)
+        fault = self.faults.take("user_edit_between", method, accept=lambda fault: bool(meant(fault)))
         if fault:
-            record = int(fault.extra.get("id") or hit.seen[0])
-            self.act({"id": record, **fault.extra["edit"]})
+            self.act({"id": meant(fault)[0], **fault.extra["edit"]})
 
     def close(self) -> None:
         """Stop sending."""

@@ -1,4 +1,4 @@
-"""Methods every portal has: profile, user.current, server.time, scope, app.info, method.get."""
+"""Methods every portal and shop has: profile, user.current, server.time, scope, app.info, method.get."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bus.sandbox.envelope import Params, Row
     from bus.sandbox.site import Hit, Method, Site
 
-SCOPES = {"bitrix24": ["crm", "user", "task", "tasks"], "bitrix_cms": ["sale", "catalog", "user"]}
+SCOPES = {"bitrix24": ["crm", "user", "department", "task", "tasks"], "bitrix_cms": ["sale", "catalog", "user"]}
 
 
 def methods(site: Site) -> dict[str, Method]:

@@ -1,4 +1,4 @@
-"""crm.deal.*, crm.contact.*, crm.requisite.* …: the old methods, upper-case names and strings (Bitrix24 docs)."""
+"""crm.deal.*, crm.contact.*, crm.company.* …: the old methods, upper-case names and strings (Bitrix24 docs)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.sandbox import filters
 from bus.sandbox.bitrix24.multifields import TYPES as MULTI
-from bus.sandbox.bitrix24.schema import BANK, COMPANY, CONTACT, DEAL, LEAD, QUOTE, REQUISITE, TYPES, classic
+from bus.sandbox.bitrix24.schema import COMPANY, CONTACT, DEAL, LEAD, QUOTE, TYPES, classic
 from bus.sandbox.envelope import Page, Params, RestError, Row, number
 from bus.sandbox.phpform import as_list
 
@@ -20,28 +20,14 @@ PREFIXES = {
     "crm.contact": CONTACT,
     "crm.company": COMPANY,
     "crm.quote": QUOTE,
-    "crm.requisite": REQUISITE,
-    "crm.requisite.bankdetail": BANK,
 }
 _READ_ONLY = {DEAL: frozenset({"leadId", "quoteId"})}
 """Settable by crm.item.* but dropped by the old methods."""
-_REQUIRED = {REQUISITE: ("entityTypeId", "entityId", "presetId", "name"), BANK: ("entityId", "name")}
 
 
 def methods(records: Records) -> dict[str, Method]:
     """The methods of every old family."""
-    table: dict[str, Method] = {}
-    for prefix, kind in PREFIXES.items():
-        family = Family(records, kind)
-        table |= {
-            f"{prefix}.add": family.add,
-            f"{prefix}.get": family.get,
-            f"{prefix}.list": family.list,
-            f"{prefix}.update": family.update,
-            f"{prefix}.delete": family.delete,
-            f"{prefix}.fields": family.fields,
-        }
-    return table
+    return {name: method for prefix, kind in PREFIXES.items() for name, method in Family(records, kind).methods(prefix)}
 
 
 class Family:
@@ -53,12 +39,22 @@ class Family:
         self._fields = TYPES[kind].by_old
         self._multi = "fm" in TYPES[kind].by_name
 
+    def methods(self, prefix: str) -> list[tuple[str, Method]]:
+        """The methods under their full names."""
+        handlers = (self.add, self.get, self.list, self.update, self.delete, self.fields)
+        return [(f"{prefix}.{handler.__name__}", handler) for handler in handlers]
+
+    def admit(self, fields: Row) -> None:
+        """Refuse an add that lacks what its type needs; may complete `fields`."""
+
+    def missing(self, key: int) -> RestError:
+        del key
+        return RestError("", "Not found")
+
     def add(self, params: Params, hit: Hit) -> int:
         """Answers the id. There is no key to make a repeated add harmless."""
         fields = self._incoming(params)
-        for name in _REQUIRED.get(self._kind, ()):
-            if fields.get(name) is None:
-                raise RestError("", f"Required field is not set: {TYPES[self._kind].by_name[name].old}")
+        self.admit(fields)
         return int(self._records.create(self._kind, fields, hit)["id"])
 
     def get(self, params: Params, hit: Hit) -> Row:
@@ -78,7 +74,7 @@ class Family:
 
     def list(self, params: Params, hit: Hit) -> Page:
         """Unknown filter fields are ignored. Custom fields and phones come only when they are selected."""
-        where = filters.parse(params.get("filter"), self._named)
+        where = filters.parse(self._owners(params.get("filter")), self._named)
         order = filters.parse_order(params.get("order"), self._named)
         found = filters.find(self._records.tables[self._kind], where, order, filters.offset(params))
         hit.seen.extend(row["id"] for row in found.rows)
@@ -109,12 +105,26 @@ class Family:
             raise RestError("", "ID is not defined or invalid.")
         row = self._records.get(self._kind, key)
         if row is None:
-            raise RestError("", "Not found")
+            raise self.missing(key)
         return row
 
     def _named(self, name: str) -> tuple[str, str] | None:
         stored = self._stored(name.upper())
         return (stored, self._records.kind_of(self._kind, stored) or "string") if stored else None
+
+    def _owners(self, said: Any) -> Any:
+        """A filter by PHONE or EMAIL, letter by letter as they were entered, as a filter by the ids of the owners."""
+        if not self._multi or not isinstance(said, dict):
+            return said
+        filtered: Row = {}
+        for name, value in said.items():
+            kind = str(name).lstrip("=@").upper()
+            if kind in MULTI:
+                owners = {"@ID": self._records.multifields.owners(self._kind, kind, as_list(value))}
+                filtered |= owners if "@ID" not in filtered else {str(len(filtered)): owners}
+            else:
+                filtered[name] = value
+        return filtered
 
     def _stored(self, old: str) -> str | None:
         if old in self._records.user_fields[self._kind]:
@@ -186,25 +196,3 @@ def _described(kind: str, title: str, *, writable: bool) -> Row:
         "isDynamic": False,
         "title": title,
     }
-
-
-def duplicates(records: Records) -> Method:
-    """crm.duplicate.findbycomm: ids by type, at most 20 each; `[]` when nobody has the phone or e-mail."""
-
-    def find(params: Params, hit: Hit) -> Any:
-        del hit
-        kind = str(params.get("type", "")).upper()
-        if kind not in ("PHONE", "EMAIL"):
-            raise RestError("Communication type is not defined.", "")
-        values = as_list(params.get("values"))[:20]
-        if not values:
-            raise RestError("Communication values is not defined.", "")
-        only = str(params.get("entity_type") or "").upper()
-        found: dict[str, list[int]] = {}
-        for entity, key in sorted(records.multifields.find(kind, values)):
-            name = TYPES[entity].event
-            if not only or name == only:
-                found.setdefault(name, []).append(key)
-        return {name: keys[:20] for name, keys in found.items()} or []
-
-    return find

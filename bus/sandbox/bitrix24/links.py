@@ -1,4 +1,4 @@
-"""What hangs on a deal: its shop order (crm.orderentity.*), payments, timeline comments and tasks (Bitrix24 docs)."""
+"""What hangs on a deal: its shop order (crm.orderentity.*), payments, timeline comments (Bitrix24 docs)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class Links:
         self.orders: dict[int, tuple[int, int]] = {}
         self.payments = Table(first_id=3001, indexed=("entityId",))
         self.comments: list[Row] = []
-        self.tasks: list[Row] = []
 
     def methods(self) -> dict[str, Method]:
         return {
@@ -35,7 +34,6 @@ class Links:
             "crm.item.payment.pay": lambda params, hit: self._pay(params, hit, paid=True),
             "crm.item.payment.unpay": lambda params, hit: self._pay(params, hit, paid=False),
             "crm.timeline.comment.add": self.add_comment,
-            "tasks.task.add": self.add_task,
         }
 
     def forget(self, kind: int, key: int) -> None:
@@ -125,16 +123,6 @@ class Links:
         hit.raise_event("ONCRMTIMELINECOMMENTADD", (comment["ID"],), {"ID": comment["ID"]})
         return int(comment["ID"])
 
-    def add_task(self, params: Params, hit: Hit) -> Row:
-        said = params.get("fields")
-        if not isinstance(said, dict) or not said.get("TITLE"):
-            raise RestError("ERROR_CORE", "TASKS_ERROR_EXCEPTION_#256; Action failed; 256/TE/TASKS_BAD_TITLE")
-        task = {"id": str(8001 + len(self.tasks)), "createdDate": self._records.now(), "createdBy": str(hit.user)}
-        task |= {_camel(name): value for name, value in said.items()}
-        self.tasks.append(task)
-        hit.raise_event("ONTASKADD", (task["id"],), {"ID": task["id"]})
-        return {"task": task}
-
     def _candidates(self, where: filters.Where) -> list[Row]:
         """All links, or only the orders that the filter names."""
         said = [part for part in where.parts if isinstance(part, filters.Condition) and part.field == "orderId"]
@@ -181,10 +169,3 @@ def _payable(params: Params) -> int:
 
 def _payment(row: Row) -> Row:
     return {name: tidy(value) for name, value in row.items() if name not in ("entityId", "entityTypeId")}
-
-
-def _camel(name: str) -> str:
-    if name.startswith("UF_"):
-        return "ufCrmTask" if name == "UF_CRM_TASK" else name
-    head, *parts = name.lower().split("_")
-    return head + "".join(part.capitalize() for part in parts)

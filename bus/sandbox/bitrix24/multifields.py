@@ -16,6 +16,7 @@ class Multifields:
     def __init__(self) -> None:
         self._next = 5001
         self._index: dict[tuple[str, str], dict[tuple[int, int], None]] = {}
+        self._exact: dict[tuple[int, str, str], dict[int, None]] = {}
 
     def merge(self, kind: int, key: int, rows: list[Row], said: Any) -> list[Row]:
         """The rows after a write. A value with its row ID changes that row; one without is added beside it.
@@ -24,11 +25,13 @@ class Multifields:
         """
         for row in rows:
             self._index.get((row["typeId"], comparable(row["typeId"], row["value"])), {}).pop((kind, key), None)
+            self._exact.get((kind, row["typeId"], row["value"]), {}).pop(key, None)
         merged = {} if said is None else {row["id"]: dict(row) for row in rows}
         for entry in as_list(said):
             self._apply(merged, entry)
         for row in merged.values():
             self._index.setdefault((row["typeId"], comparable(row["typeId"], row["value"])), {})[(kind, key)] = None
+            self._exact.setdefault((kind, row["typeId"], row["value"]), {})[key] = None
         return list(merged.values())
 
     def find(self, kind: str, values: list[Any]) -> list[tuple[int, int]]:
@@ -37,6 +40,10 @@ class Multifields:
         for value in values:
             hits |= self._index.get((kind, comparable(kind, value)), {})
         return list(hits)
+
+    def owners(self, kind: int, of: str, values: list[Any]) -> list[int]:
+        """Ids of the records of type `kind` that have one of the values, written exactly so."""
+        return sorted({key for value in values for key in self._exact.get((kind, of, str(value)), {})})
 
     def _apply(self, merged: dict[int, Row], entry: Any) -> None:
         if not isinstance(entry, dict):

@@ -5,15 +5,29 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from starlette.routing import BaseRoute, Route
+
 from bus.sandbox import phpform, system
 from bus.sandbox.bitrix24 import classic
+from bus.sandbox.bitrix24.acts import Acts
+from bus.sandbox.bitrix24.addresses import Addresses
+from bus.sandbox.bitrix24.chosen import Chosen
+from bus.sandbox.bitrix24.duplicates import Duplicates
 from bus.sandbox.bitrix24.items import Items
 from bus.sandbox.bitrix24.links import Links
+from bus.sandbox.bitrix24.parties import Parties
+from bus.sandbox.bitrix24.presets import Presets
 from bus.sandbox.bitrix24.products import Products
 from bus.sandbox.bitrix24.records import Records
-from bus.sandbox.bitrix24.schema import BANK, COMPANY, CONTACT, DEAL, INVOICE, LEAD, QUOTE, REQUISITE, TYPES
+from bus.sandbox.bitrix24.requisites import Requisites
+from bus.sandbox.bitrix24.rest3 import MODES, ModernDoor, Replays
+from bus.sandbox.bitrix24.schema import BANK, COMPANY, CONTACT, DEAL, INVOICE, LEAD, QUOTE, REQUISITE
 from bus.sandbox.bitrix24.stages import Stages
-from bus.sandbox.envelope import RestError, Row, number
+from bus.sandbox.bitrix24.tasks import Tasks
+from bus.sandbox.bitrix24.tasks_new import NewTasks
+from bus.sandbox.bitrix24.tasks_old import OldTasks
+from bus.sandbox.bitrix24.users import Users
+from bus.sandbox.envelope import Row
 from bus.sandbox.outbox import Letter
 from bus.sandbox.site import Event, Hit, Site
 
@@ -29,7 +43,6 @@ _STATES = {
     "requisites": REQUISITE,
     "bankdetails": BANK,
 }
-_NOUNS = {"deal": DEAL, "lead": LEAD, "contact": CONTACT, "company": COMPANY, "quote": QUOTE, "invoice": INVOICE}
 
 
 class Portal(Site):
@@ -44,6 +57,17 @@ class Portal(Site):
         self.products = Products(self.records)
         self.records.row_total = self.products.total
         self.links = Links(self.records)
+        self.presets = Presets(self.records.now())
+        self.requisites = Requisites(self.records, self.presets)
+        self.addresses = Addresses(self.records)
+        self.chosen = Chosen(self.records)
+        self.duplicates = Duplicates(self.records, self.requisites, self.addresses)
+        self.parties = Parties(self.records, self.requisites, self.addresses)
+        self.users = Users(self.records.now(), self.user)
+        self.tasks = Tasks(self.records.now, self.users)
+        self.rest3 = "full"
+        self.replays = Replays(self.clock)
+        self.modern = NewTasks(self.tasks).methods()
         self.records.deleted = self._forget
         for name, kind_id in _STATES.items():
             self.records.tables[kind_id].watch = partial(self.changes.note, name)
@@ -52,15 +76,25 @@ class Portal(Site):
             | classic.methods(self.records)
             | self.products.methods()
             | self.links.methods()
+            | self.requisites.methods()
+            | self.presets.methods()
+            | self.addresses.methods()
+            | self.chosen.methods()
+            | self.duplicates.methods()
+            | OldTasks(self.tasks).methods()
             | system.methods(self)
+            | self.users.methods()
             | {
                 "crm.status.list": self.stages.list_statuses,
                 "crm.category.list": self.stages.list_categories,
                 "crm.dealcategory.list": self.stages.list_deal_categories,
                 "crm.dealcategory.stage.list": self.stages.list_deal_stages,
-                "crm.duplicate.findbycomm": classic.duplicates(self.records),
             }
         )
+
+    def doors(self) -> list[BaseRoute]:
+        """REST 3.0, beside the old door that every site has."""
+        return [Route("/rest/api/{user:int}/{code}/{method:path}", ModernDoor(self))]
 
     def letters(self, event: Event, hit: Hit) -> list[Letter]:
         """An outgoing webhook: a form with the ID only, sent once, whoever made the change (Bitrix24 docs, events)."""
@@ -75,27 +109,8 @@ class Portal(Site):
         """An outgoing webhook needs no more than its address."""
 
     def perform(self, act: Row, hit: Hit) -> Row:
-        """create_, edit_, move_ and delete_ for deal, lead, contact, company, quote, invoice; set_rows."""
-        verb, _, noun = str(act.get("do")).partition("_")
-        if verb == "set" and noun == "rows":
-            kind = _NOUNS[str(act.get("of", "deal"))]
-            self.products.replace(kind, self._existing(kind, act), list(act["rows"]), hit)
-            return {"ok": True}
-        kind = _NOUNS.get(noun, 0)
-        if not kind or verb not in ("create", "edit", "move", "delete"):
-            known = f"create_, edit_, move_, delete_ + {', '.join(_NOUNS)}; set_rows"
-            raise RestError("UNKNOWN_ACT", f"unknown act {act.get('do')!r}; known: {known}")
-        if verb == "create":
-            return self._create(kind, act, hit)
-        key = self._existing(kind, act)
-        if verb == "delete":
-            return {"ok": self.records.delete(kind, key, hit)}
-        fields = self.records.coerce(kind, self._stored(kind, act.get("fields") or {}))
-        if verb == "move":
-            fields |= {"stageId": act["stage"]}
-            fields |= {"categoryId": number(act["category"])} if "category" in act else {}
-        changed = self.records.update(kind, key, fields, hit, move=True)
-        return {"ok": True, "id": key, "changed": changed}
+        """See acts.py."""
+        return Acts(self).perform(act, hit)
 
     def state(self, what: Row) -> Row:
         """`of`: some of the tables; `ids`: those records; `fields`: only these, and no links, comments or tasks.
@@ -115,11 +130,23 @@ class Portal(Site):
                 for order, owner in self.links.orders.items()
             ]
             found["payments"] = list(self.links.payments.rows.values())
-            found |= {"comments": self.links.comments, "tasks": self.links.tasks}
+            found |= {"comments": self.links.comments, "tasks": list(self.tasks.table.rows.values())}
+            found |= {"addresses": list(self.addresses.sheet.table.rows.values())}
+            found |= {"users": list(self.users.rows.values())}
         return found
 
     def settings(self, spec: Row) -> Row:
-        """`stages`: [{category, id, name, semantics}], `categories`: [{id, name}], `fields`: {UF_CRM_X: kind}."""
+        """`stages`: [{category, id, name, semantics}], `categories`: [{id, name}], `fields`: {UF_CRM_X: kind}.
+
+        `presets`: [{id, name, xmlId, country}] instead of all; `users`: [{ID, NAME, ACTIVE, …}]; `rest3`: see rest3.py.
+        """
+        if spec.get("presets"):
+            self.presets.replace(spec["presets"])
+        for row in spec.get("users", ()):
+            self.users.put(row)
+        if spec.get("rest3", self.rest3) not in MODES:
+            raise ValueError(f"rest3: {spec['rest3']!r} is not one of {', '.join(MODES)}")
+        self.rest3 = str(spec.get("rest3", self.rest3))
         for row in spec.get("categories", ()):
             self.stages.add_funnel(DEAL, int(row["id"]), str(row["name"]))
         for row in spec.get("stages", ()):
@@ -131,24 +158,7 @@ class Portal(Site):
         codes: Row = {}
         for row in self.stages.rows:
             codes.setdefault(row["ENTITY_ID"], []).append(row["STATUS_ID"])
-        return {"fields": self.records.user_fields[DEAL], "stages": codes}
-
-    def _create(self, kind: int, act: Row, hit: Hit) -> Row:
-        row = self.records.create(kind, self.records.coerce(kind, self._stored(kind, act.get("fields") or {})), hit)
-        if act.get("rows"):
-            self.products.replace(kind, row["id"], list(act["rows"]), hit)
-        return {"ok": True, "id": row["id"]}
-
-    def _stored(self, kind: int, fields: Row) -> Row:
-        """A person's fields may have either the new or the old names."""
-        old = TYPES[kind].by_old
-        return {old[name].name if name in old else name: value for name, value in fields.items()}
-
-    def _existing(self, kind: int, act: Row) -> int:
-        key = number(act.get("id"))
-        if self.records.get(kind, key) is None:
-            raise RestError("NOT_FOUND", f"{TYPES[kind].title} {act.get('id')} does not exist", 404)
-        return key
+        return {"fields": self.records.user_fields[DEAL], "stages": codes, "rest3": self.rest3}
 
     def _dump(self, kind: int, ids: set[int] | None, fields: set[str] | None) -> list[Row]:
         table = self.records.tables[kind].rows
@@ -157,16 +167,19 @@ class Portal(Site):
             return [{name: row.get(name) for name in sorted(fields)} for row in rows]
         return [{**row, "productRows": self.products.of(kind, row["id"])} if kind == DEAL else row for row in rows]
 
-    def _forget(self, kind: int, key: int) -> None:
+    def _forget(self, kind: int, key: int, hit: Hit) -> None:
         self.products.forget(kind, key)
         self.links.forget(kind, key)
+        self.chosen.forget(kind, key)
+        self.addresses.forget(kind, key, hit)
+        self.requisites.forget(kind, key, hit)
 
     def _letter(self, event: Event, hook: Row) -> Letter:
         def compose() -> tuple[bytes, dict[str, str]]:
             payload: dict[str, Any] = {
                 "event": event.name,
                 "event_handler_id": hook["id"],
-                "data": {"FIELDS": event.data},
+                "data": event.data if "FIELDS_AFTER" in event.data else {"FIELDS": event.data},
                 "ts": int(self.clock()),
                 "auth": {
                     "domain": DOMAIN,

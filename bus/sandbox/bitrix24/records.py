@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.sandbox import times
 from bus.sandbox.bitrix24 import multifields
-from bus.sandbox.bitrix24.schema import BANK, DEAL, INDEXED, INVOICE, TYPES, USER_FIELDS, Type, typed
+from bus.sandbox.bitrix24.schema import DEAL, INDEXED, INVOICE, TYPES, USER_FIELDS, Type, typed
 from bus.sandbox.bitrix24.stages import Stages
 from bus.sandbox.envelope import Row
 from bus.sandbox.store import Table
@@ -23,13 +23,15 @@ class Records:
         self._clock = clock
         self.stages = stages
         self.tables = {
-            kind.id: Table(first_id=kind.first_id, indexed=INDEXED[kind.id], modified="updatedTime")
+            kind.id: Table(
+                first_id=kind.first_id, indexed=INDEXED[kind.id], modified="" if kind.plain else "updatedTime"
+            )
             for kind in TYPES.values()
         }
         self.user_fields: dict[int, dict[str, str]] = {kind: dict(USER_FIELDS.get(kind, {})) for kind in TYPES}
         self.multifields = multifields.Multifields()
         self.row_total: Callable[[int, int], float | None] = lambda kind, key: None  # noqa: ARG005  # no rows at all
-        self.deleted: Callable[[int, int], None] = lambda kind, key: None  # noqa: ARG005  # nothing hangs on it
+        self.deleted: Callable[[int, int, Hit], None] = lambda kind, key, hit: None  # noqa: ARG005  # nothing hangs on it
 
     def now(self) -> str:
         return times.iso(self._clock())
@@ -44,14 +46,15 @@ class Records:
         row: Row = {field.name: field.default for field in described.fields}
         row |= dict.fromkeys(self.user_fields[kind])
         now = self.now()
-        row |= {"id": key, "createdTime": now, "updatedTime": now, "createdBy": hit.user, "updatedBy": hit.user}
-        row |= {"lastActivityBy": hit.user, "lastActivityTime": now}
+        row |= {"id": key, "createdTime": now, "createdBy": hit.user}
+        if not described.plain:
+            row |= {"updatedTime": now, "updatedBy": hit.user, "lastActivityBy": hit.user, "lastActivityTime": now}
         chosen = {name: value for name, value in fields.items() if value is not None}
         phones = chosen.pop("fm", None)
         row |= chosen
         if described.staged:
             self._place(described, row, hit, now)
-        _link_contacts(row, chosen)
+        _link(row, chosen)
         if "title" in row and not row["title"]:
             row["title"] = f"{described.title} #{key}"
         row["fm"] = self.multifields.merge(kind, key, [], phones) if "fm" in row else None
@@ -68,6 +71,9 @@ class Records:
         """
         described = TYPES[kind]
         row = self.tables[kind].rows[key]
+        if described.plain:
+            self._save(described, row, fields, hit, "UPDATE")
+            return True
         changed = {name: value for name, value in fields.items() if not _equal(row.get(name), value)}
         moved = self._stage_changes(described, row, changed, move=move) if described.staged else False
         phones = changed.pop("fm", None)
@@ -81,6 +87,12 @@ class Records:
         self._save(described, row, changed, hit, "MOVETOCATEGORY" if moved else "UPDATE")
         return True
 
+    def rebind(self, kind: int, key: int, changes: Row) -> None:
+        """A change as a merge makes it, in SQL: no event, no updatedTime (Bitrix kernel, Rebind)."""
+        fresh = {**self.tables[kind].rows[key], **changes}
+        _link(fresh, changes)
+        self.tables[kind].put(fresh)
+
     def touch(self, kind: int, key: int, changes: Row, hit: Hit) -> None:
         """A save that is certain: product rows were replaced."""
         self._save(TYPES[kind], self.tables[kind].rows[key], changes, hit, "UPDATE")
@@ -90,7 +102,7 @@ class Records:
         if row is None:
             return False
         self.multifields.merge(kind, key, row.get("fm") or [], None)
-        self.deleted(kind, key)
+        self.deleted(kind, key, hit)
         self._raise("DELETE", TYPES[kind], row, hit)
         return True
 
@@ -116,7 +128,7 @@ class Records:
     def _save(self, described: Type, row: Row, changed: Row, hit: Hit, event: str) -> None:
         now = self.now()
         fresh = {**row, **changed, "updatedTime": now, "updatedBy": hit.user}
-        _link_contacts(fresh, changed)
+        _link(fresh, changed)
         if "stageId" in changed:
             fresh |= {"previousStageId": row["stageId"], "movedBy": hit.user, "movedTime": now}
             self._close(described, fresh)
@@ -170,19 +182,21 @@ class Records:
             data |= {"CATEGORY_ID": row["categoryId"], "STAGE_ID": row["stageId"]}
         if described.id == INVOICE:
             data["ENTITY_TYPE_ID"] = INVOICE
-        if described.id == BANK:
-            data["ENTITY_ID"] = row["entityId"]
         hit.raise_event(f"ONCRM{described.event}{what}", (row["id"],), data)
 
 
-def _link_contacts(row: Row, said: Row) -> None:
-    """The first of contactIds is contactId."""
-    if "contactIds" not in row:
-        return
-    if "contactIds" in said:
-        row["contactId"] = row["contactIds"][0] if row["contactIds"] else 0
-    elif "contactId" in said and row["contactId"] not in row["contactIds"]:
-        row["contactIds"] = [row["contactId"]] if row["contactId"] else []
+_FIRSTS = (("contactIds", "contactId"), ("companyIds", "companyId"))
+
+
+def _link(row: Row, said: Row) -> None:
+    """The first of contactIds is contactId, the first of companyIds companyId."""
+    for several, first in _FIRSTS:
+        if several not in row:
+            continue
+        if several in said:
+            row[first] = row[several][0] if row[several] else 0
+        elif first in said and row[first] not in row[several]:
+            row[several] = [row[first]] if row[first] else []
 
 
 def _equal(old: Any, new: Any) -> bool:

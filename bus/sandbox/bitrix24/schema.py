@@ -36,6 +36,8 @@ class Type:
     staged: bool = False
     funnels: bool = False
     universal: bool = True
+    plain: bool = False
+    """Not a CRM item: DATE_MODIFY is empty until the first update, and every update is a save with its event."""
 
     @cached_property
     def by_name(self) -> dict[str, Field]:
@@ -70,6 +72,7 @@ lastActivityTime LAST_ACTIVITY_TIME datetime
 """,
     writable=False,
 )
+_STAMPS = tuple(field for field in _SYSTEM if not field.name.startswith("lastActivity"))
 _COMMON = _fields(
     """
 assignedById ASSIGNED_BY_ID integer 1
@@ -138,7 +141,15 @@ parentId31 PARENT_ID_31 integer
 """,
 )
 _LEAD = _fields("title TITLE string\nstageId STATUS_ID string\ncompanyTitle COMPANY_TITLE string")
-_CONTACT = _fields("typeId TYPE_ID string CLIENT\nleadId LEAD_ID integer\ncompanyId COMPANY_ID integer 0")
+_CONTACT = _fields(
+    """
+typeId TYPE_ID string CLIENT
+leadId LEAD_ID integer
+companyId COMPANY_ID integer 0
+companyIds COMPANY_IDS integers
+export EXPORT char Y
+""",
+)
 _COMPANY = _fields(
     """
 title TITLE string
@@ -146,6 +157,10 @@ typeId COMPANY_TYPE string CUSTOMER
 industry INDUSTRY string
 leadId LEAD_ID integer
 isMyCompany IS_MY_COMPANY char N
+revenue REVENUE double
+employees EMPLOYEES string
+currencyId CURRENCY_ID string RUB
+bankingDetails BANKING_DETAILS string
 address ADDRESS string
 """,
 )
@@ -173,6 +188,7 @@ code CODE string
 xmlId XML_ID string
 originatorId ORIGINATOR_ID string
 active ACTIVE char Y
+addressOnly ADDRESS_ONLY char N
 sort SORT integer 500
 rqName RQ_NAME string
 rqFirstName RQ_FIRST_NAME string
@@ -180,16 +196,36 @@ rqLastName RQ_LAST_NAME string
 rqSecondName RQ_SECOND_NAME string
 rqCompanyName RQ_COMPANY_NAME string
 rqCompanyFullName RQ_COMPANY_FULL_NAME string
+rqCompanyRegDate RQ_COMPANY_REG_DATE string
 rqDirector RQ_DIRECTOR string
 rqAccountant RQ_ACCOUNTANT string
+rqCeoName RQ_CEO_NAME string
+rqCeoWorkPos RQ_CEO_WORK_POS string
+rqContact RQ_CONTACT string
+rqEmail RQ_EMAIL string
+rqPhone RQ_PHONE string
+rqFax RQ_FAX string
+rqIdentDoc RQ_IDENT_DOC string
+rqIdentDocSer RQ_IDENT_DOC_SER string
+rqIdentDocNum RQ_IDENT_DOC_NUM string
+rqIdentDocDate RQ_IDENT_DOC_DATE string
+rqIdentDocIssuedBy RQ_IDENT_DOC_ISSUED_BY string
+rqIdentDocDepCode RQ_IDENT_DOC_DEP_CODE string
 rqInn RQ_INN string
 rqKpp RQ_KPP string
+rqIfns RQ_IFNS string
 rqOgrn RQ_OGRN string
 rqOgrnip RQ_OGRNIP string
 rqOkpo RQ_OKPO string
+rqOktmo RQ_OKTMO string
 rqOkved RQ_OKVED string
-rqPhone RQ_PHONE string
-rqEmail RQ_EMAIL string
+rqStCertSer RQ_ST_CERT_SER string
+rqStCertNum RQ_ST_CERT_NUM string
+rqStCertDate RQ_ST_CERT_DATE string
+rqVatPayer RQ_VAT_PAYER char N
+rqVatId RQ_VAT_ID string
+rqResidenceCountry RQ_RESIDENCE_COUNTRY string
+rqBaseDoc RQ_BASE_DOC string
 """,
 )
 _BANK = _fields(
@@ -198,16 +234,22 @@ entityTypeId ENTITY_TYPE_ID integer 8
 entityId ENTITY_ID integer
 countryId COUNTRY_ID integer 1
 name NAME string
+code CODE string
 xmlId XML_ID string
 originatorId ORIGINATOR_ID string
 active ACTIVE char Y
 sort SORT integer 500
 rqBankName RQ_BANK_NAME string
 rqBankAddr RQ_BANK_ADDR string
+rqBankRouteNum RQ_BANK_ROUTE_NUM string
 rqBik RQ_BIK string
+rqMfo RQ_MFO string
+rqAccName RQ_ACC_NAME string
 rqAccNum RQ_ACC_NUM string
-rqCorAccNum RQ_COR_ACC_NUM string
+rqIik RQ_IIK string
 rqAccCurrency RQ_ACC_CURRENCY string
+rqCorAccNum RQ_COR_ACC_NUM string
+rqIban RQ_IBAN string
 rqSwift RQ_SWIFT string
 comments COMMENTS string
 """,
@@ -224,8 +266,8 @@ TYPES: dict[int, Type] = {
         Type(COMPANY, "Company", "COMPANY", "CO", _BASE + _COMPANY + _VERSION + _MULTI, 301),
         Type(QUOTE, "Quote", "QUOTE", "Q", _BASE + _QUOTE + _SALE, 401, staged=True),
         Type(INVOICE, "Invoice", "DYNAMICITEM", "SI", _BASE + _INVOICE + _SALE, 801, staged=True, funnels=True),
-        Type(REQUISITE, "Requisite", "REQUISITE", "", _SYSTEM + _REQUISITE, 501, universal=False),
-        Type(BANK, "Bank detail", "BANKDETAIL", "", _SYSTEM + _BANK, 601, universal=False),
+        Type(REQUISITE, "Requisite", "REQUISITE", "", _STAMPS + _REQUISITE, 501, universal=False, plain=True),
+        Type(BANK, "BankDetail", "BANKDETAIL", "", _STAMPS + _BANK, 601, universal=False, plain=True),
     )
 }
 LETTERS = {kind.letter: kind.id for kind in TYPES.values() if kind.letter}
@@ -246,7 +288,7 @@ INDEXED = {
     COMPANY: ("originId", "title"),
     QUOTE: ("originId", "dealId"),
     INVOICE: ("originId", "xmlId", "parentId2"),
-    REQUISITE: ("rqInn", "entityId", "xmlId"),
+    REQUISITE: ("rqInn", "entityId", "xmlId", "rqOgrn"),
     BANK: ("entityId", "xmlId", "rqAccNum"),
 }
 

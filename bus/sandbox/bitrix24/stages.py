@@ -34,6 +34,11 @@ _QUOTE = (
 )
 _INVOICE = (("N", "New", None), ("S", "Sent", None), ("P", "Paid", "S"), ("D", "Not paid", "F"))
 _SOURCES = (("CALL", "Call"), ("EMAIL", "E-mail"), ("WEB", "Website"), ("STORE", "Online store"), ("OTHER", "Other"))
+_LISTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "SOURCE": _SOURCES,
+    "COMPANY_TYPE": (("CUSTOMER", "Customer"), ("SUPPLIER", "Supplier"), ("PARTNER", "Partner"), ("OTHER", "Other")),
+    "CONTACT_TYPE": (("CLIENT", "Client"), ("SUPPLIER", "Supplier"), ("PARTNER", "Partner"), ("OTHER", "Other")),
+}
 INVOICE_FUNNEL = 13
 
 
@@ -120,8 +125,9 @@ class Stages:
             self.add(QUOTE, 0, code, name, semantics)
         for code, name, semantics in _INVOICE:
             self.add(INVOICE, INVOICE_FUNNEL, f"DT31_{INVOICE_FUNNEL}:{code}", name, semantics)
-        for index, (code, name) in enumerate(_SOURCES):
-            self._row("SOURCE", code, name, 10 * (index + 1), semantics=None, category=None)
+        for entity, codes in _LISTS.items():
+            for index, (code, name) in enumerate(codes):
+                self._row(entity, code, name, 10 * (index + 1), semantics=None, category=None)
 
     def _row(
         self, entity: str, code: str, name: str, sort: int, *, semantics: str | None, category: int | None

@@ -96,9 +96,15 @@ class Shop(Site):
         }
 
     def _create(self, act: Row, hit: Hit) -> Row:
-        """`customer`: {fio, phone, email, address, inn, kpp, company}; `lines`: [{name, price, quantity, …}]."""
-        customer = act.get("customer") or {}
+        """`customer`: {fio, phone, email, address}; `lines`: [{name, price, quantity, …}].
+
+        `company`: {name, inn, kpp, address, contact, phone, email, delivery} makes an order of a legal entity; so does
+        a `customer` with inn, kpp, company.
+        """
+        customer = {**(act.get("customer") or {}), **_of_company(act.get("company") or {})}
         legal = bool(customer.get("inn") or customer.get("company"))
+        if legal and "fio" in customer:
+            customer.setdefault("contact_person", customer["fio"])
         fields = {
             "personTypeId": number(act.get("personTypeId"), LEGAL if legal else INDIVIDUAL),
             "userId": number(act.get("userId"), 11),
@@ -257,3 +263,11 @@ class Shop(Site):
             return phpform.encode(payload).encode(), {"Content-Type": "application/x-www-form-urlencoded"}
 
         return Letter(_EVENTS[event.name], str(hook["url"]), compose)
+
+
+_OF_COMPANY = {"name": "company", "address": "company_adr", "contact": "contact_person", "delivery": "address"}
+
+
+def _of_company(company: Row) -> Row:
+    """A company's card as the order properties of person type 2; `address` is the legal one."""
+    return {_OF_COMPANY.get(name, name): value for name, value in company.items()}

@@ -13,8 +13,10 @@ import requests
 
 from bus.sandbox.bitrix24 import Portal, create_app
 from bus.sandbox.bitrix_cms import Shop
+from bus.sandbox.onec import Base
 from bus.sandbox.server import running
 from bus.sandbox.site import Site
+from tests.bus.sandbox.books import Books
 
 
 @dataclass
@@ -162,3 +164,21 @@ def listener() -> Iterator[Listener]:
     kept = Listener()
     yield kept
     kept.close()
+
+
+@pytest.fixture(scope="session")
+def served_onec() -> Iterator[Books]:
+    """One 1C base for the whole run."""
+    base = Base(clock=Clock())
+    with running(create_app(base)) as url, requests.Session() as session:
+        session.auth = ("bus", "secret")
+        yield Books(url, base, session)
+
+
+@pytest.fixture
+def onec(served_onec: Books) -> Books:
+    """The 1C base over HTTP, as fresh."""
+    served_onec.site.reset()
+    served_onec.site.clock.now = START
+    served_onec.session.cookies.clear()
+    return served_onec

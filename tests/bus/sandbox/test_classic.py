@@ -45,30 +45,6 @@ def test_duplicates_by_phone_and_email(crm):
     assert crm.result("crm.duplicate.findbycomm", {"type": "EMAIL", "values": ["ann@example.com"]}) == []
 
 
-def test_requisites_are_found_by_inn_and_kpp(crm):
-    said = {
-        "ENTITY_TYPE_ID": 4,
-        "ENTITY_ID": 301,
-        "PRESET_ID": 1,
-        "NAME": "Main",
-        "RQ_INN": "7707083893",
-        "RQ_KPP": "773601001",
-    }
-    requisite = crm.result("crm.requisite.add", {"fields": said})
-    asked = {
-        "filter": {"ENTITY_TYPE_ID": 4, "RQ_INN": "7707083893", "RQ_KPP": "773601001"},
-        "select": ["ID", "ENTITY_ID"],
-    }
-    assert crm.result("crm.requisite.list", asked) == [{"ID": str(requisite), "ENTITY_ID": "301"}]
-    bank = {"ENTITY_ID": requisite, "NAME": "Account", "RQ_BIK": "044525225", "RQ_ACC_NUM": "40702810000000000001"}
-    account = crm.result("crm.requisite.bankdetail.add", {"fields": bank})
-    listed = crm.result("crm.requisite.bankdetail.list", {"filter": {"ENTITY_ID": requisite}})
-    assert (listed[0]["ID"], listed[0]["RQ_BIK"]) == (str(account), "044525225")
-    assert crm.result("crm.requisite.update", {"id": requisite, "fields": {"RQ_KPP": "770101001"}}) is True
-    refused = crm.rest("crm.requisite.add", {"fields": {"RQ_INN": "1"}})
-    assert (refused.status_code, refused.json()["error"]) == (400, "")
-
-
 def test_stages_and_funnels(crm):
     stages = crm.result("crm.status.list", {"filter": {"ENTITY_ID": "DEAL_STAGE"}})
     assert [row["STATUS_ID"] for row in stages] == [

@@ -52,6 +52,30 @@ def test_a_company_gets_the_other_person_type(store):
     assert (order["personTypeId"], values["INN"], values["COMPANY"]) == (2, "7707083893", "Horns")
 
 
+def test_a_company_orders_with_its_card(store):
+    card = {"name": "Horns", "inn": "7707083893", "kpp": "773601001", "address": "Moscow", "contact": "Ann"}
+    made = store.act("create_order", company={**card, "phone": "+79161234567", "delivery": "Tver"})
+    order = store.result("sale.order.get", {"id": made["id"]})["order"]
+    assert order["personTypeId"] == 2
+    assert {row["code"]: row["value"] for row in order["propertyValues"]} == {
+        "COMPANY": "Horns",
+        "COMPANY_ADR": "Moscow",
+        "INN": "7707083893",
+        "KPP": "773601001",
+        "CONTACT_PERSON": "Ann",
+        "EMAIL": None,
+        "PHONE": "+79161234567",
+        "ADDRESS": "Tver",
+        "DEAL_ID": None,
+    }
+
+
+def test_a_person_who_orders_for_a_company_is_its_contact(store):
+    made = store.act("create_order", customer={"fio": "Bob", "inn": "7707083893"})
+    order = store.result("sale.order.get", {"id": made["id"]})["order"]
+    assert {row["code"]: row["value"] for row in order["propertyValues"]}["CONTACT_PERSON"] == "Bob"
+
+
 def test_every_changing_save_is_a_version_and_others_are_not(store, order, clock):
     clock.now += 60
     assert update(store, order, comments="", statusId="N") == order
