@@ -61,9 +61,11 @@ class Dropped(Permanent):
 class UnknownCode(Permanent):
     """A code of one system has no canonical value (or the other way round); never defaulted."""
 
-    def __init__(self, table: str, code: str, *, field: str) -> None:
+    def __init__(self, table: str, code: str, *, field: str, called: str | None = None) -> None:
+        name = f" ({called})" if called else ""
         super().__init__(
-            f"{table}: {code!r} has no mapping; add it to mappings/tables.yaml and retry", cause=f"{table} {code!r}"
+            f"{table}: {code!r}{name} has no mapping; add it to mappings/tables.yaml and retry",
+            cause=f"{table} {code!r}",
         )
         self.table, self.code, self.field = table, code, field
 

@@ -27,7 +27,7 @@ def show_all(
     """List conflicts, the most pressing first."""
     found = wired(context).conflicts.listing(None if all_ else "open")
     names = ("id", "state", "field", "values", "deadline", "entity")
-    lines = [[row["id"], row["state"], row["field"], _values(row), row["deadline"], row["entity_id"]] for row in found]
+    lines = [[row["id"], _state(row), row["field"], _values(row), row["deadline"], row["entity_id"]] for row in found]
     screen.table("conflicts", names, lines, empty="none" if all_ else "none is open")
 
 
@@ -36,13 +36,19 @@ def show(context: typer.Context, conflict: Id) -> None:
     """Show one conflict: who said what, and when."""
     with wired(context).ledger.transaction() as connection:
         row = conflicts.get(connection, conflict)
+        who = conflicts.authors(connection, row) if row else {}
     if row is None:
         raise BadInput(f"there is no conflict {conflict}", field="id")
-    lines = [(source, option["value"], option["at"]) for source, option in sorted(row["options"].items())]
-    screen.table(f"{row['field']} of {row['kind']} {row['entity_id']}", ("system", "value", "said at"), lines)
+    lines = [
+        (source, option["value"], option["at"], who.get(source)) for source, option in sorted(row["options"].items())
+    ]
+    names = ("system", "value", "said at", "by")
+    screen.table(f"{row['field']} of {row['kind']} {row['entity_id']}", names, lines)
     decided = f"{row['state']}: {screen.plain(row['decision'])} by {row['decided_by']}"
     until = f"open; {row['policy']} decides at {screen.plain(row['deadline'])} UTC"
     screen.out().print(until if row["state"] == "open" else decided)
+    if row["task_id"]:
+        screen.out().print(f"a person was asked by task {row['task_id']}")
 
 
 @app.command()
@@ -60,3 +66,7 @@ def decide(
 
 def _values(row: Row) -> str:
     return "; ".join(f"{source}: {screen.plain(option['value'])}" for source, option in sorted(row["options"].items()))
+
+
+def _state(row: Row) -> str:
+    return "pressing" if row["state"] == "open" and row["escalated_at"] else str(row["state"])

@@ -94,6 +94,19 @@ def get(connection: Connection, conflict_id: int) -> Row | None:
     )
 
 
+def authors(connection: Connection, row: Row) -> dict[str, str]:
+    """Who said each of a conflict's values, where the event that brought it is still in the journal, and tells."""
+    said = [(source, option["event"]) for source, option in row["options"].items()]
+    found = rows(
+        connection,
+        """SELECT event.source, event.actor FROM event
+           JOIN unnest(%s::text[], %s::text[]) AS said(source, id) ON (event.source, event.id) = (said.source, said.id)
+           WHERE actor IS NOT NULL""",
+        [[source for source, _ in said], [event for _, event in said]],
+    )
+    return {one["source"]: one["actor"] for one in found}
+
+
 def forget(connection: Connection, keep_days: int) -> int:
     """Delete those that ended and are past their keeping. How many went."""
     return run(
@@ -101,4 +114,62 @@ def forget(connection: Connection, keep_days: int) -> int:
         """DELETE FROM conflict
            WHERE state NOT IN ('open', 'retried') AND decided_at < now() - make_interval(days => %s)""",
         [keep_days],
+    )
+
+
+def take_tasks(connection: Connection, *, again_s: float, limit: int = 20) -> list[Row]:
+    """Open conflicts that a task is to be made for, noted as being asked; `probe`: the answer to a call was lost.
+
+    Those that somebody else is at work on are skipped; one whose call ended nowhere comes again after `again_s`.
+    """
+    return rows(
+        connection,
+        """UPDATE conflict SET task_state = 'asking', task_since = now()
+           FROM (SELECT id, task_state = 'asking' AS probe FROM conflict
+                 WHERE state = 'open' AND (task_state = 'wanted' AND coalesce(task_since < now(), true)
+                   OR task_state = 'asking' AND task_since < now() - make_interval(secs => %s))
+                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) AS taken, entity
+           WHERE conflict.id = taken.id AND entity.id = conflict.entity_id
+           RETURNING conflict.*, taken.probe, entity.kind, entity.fields""",
+        [again_s, limit],
+    )
+
+
+def tasked(connection: Connection, conflict_id: int, state: str, task_id: str | None = None) -> None:
+    """What became of a conflict's task."""
+    run(
+        connection,
+        "UPDATE conflict SET task_state = %s, task_id = coalesce(%s, task_id) WHERE id = %s",
+        [state, task_id, conflict_id],
+    )
+
+
+def task_later(connection: Connection, conflict_id: int, until: datetime) -> None:
+    """The task surely was not made: again then."""
+    run(
+        connection,
+        "UPDATE conflict SET task_state = 'wanted', task_since = %s WHERE id = %s AND task_state = 'asking'",
+        [until, conflict_id],
+    )
+
+
+def ended_tasks(connection: Connection, limit: int = 50) -> list[Row]:
+    """Tasks of conflicts that were decided in another way."""
+    return rows(
+        connection,
+        """SELECT id, task_id FROM conflict WHERE task_state = 'there' AND state <> 'open'
+           ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED""",
+        [limit],
+    )
+
+
+def pressing(connection: Connection, share: float, limit: int = 100) -> list[Row]:
+    """Open conflicts of which this share of the time is over, marked so; each is answered once."""
+    return rows(
+        connection,
+        """UPDATE conflict SET escalated_at = now()
+           WHERE id = ANY(ARRAY(SELECT id FROM conflict WHERE state = 'open' AND escalated_at IS NULL
+             AND now() >= opened_at + (deadline - opened_at) * %s ORDER BY deadline LIMIT %s FOR UPDATE SKIP LOCKED))
+           RETURNING *""",
+        [share, limit],
     )

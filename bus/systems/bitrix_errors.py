@@ -28,6 +28,10 @@ class Duplicate(Permanent):
     """What was to be added is there already."""
 
 
+class NoRest3(Permanent):
+    """The portal has no REST 3.0: a box, or a cloud of before."""
+
+
 class Next(StrEnum):
     """What happens after an error."""
 
@@ -129,6 +133,7 @@ TEXTS: tuple[tuple[str, Rule], ...] = (
     ("доступ запрещ", Rule(Next.REFUSE, "give the webhook's user the right to this record")),
     ("id is not defined", Rule(Next.REFUSE, _BUG)),
     ("must be array", Rule(Next.REFUSE, _BUG)),
+    ("typeaddress exists", Rule(Next.TAKEN, "the requisite has an address of this type already")),
     ("required", Rule(Next.REFUSE, _VALUE)),
 )
 """By a part of the text, in lower case: classic CRM errors have an empty code, sale.* errors the code 0."""

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from bus.errors import BusError, NotReady, Permanent, SystemStopped, Transient, UnknownOutcome, Unrepeatable
 from bus.model import Json
 from bus.ports import Spent, Throttle
-from bus.systems.bitrix_errors import STOP_S, Next, Refusal, error_of, rule_for
+from bus.systems.bitrix_errors import STOP_S, Next, NoRest3, Refusal, error_of, rule_for
 from bus.systems.http import Hook, unclear
 from bus.systems.retry_classes import is_write, meant
 
@@ -84,7 +84,7 @@ class Breaker(Protocol):
         ...
 
 
-class _Unbroken:
+class Unbroken:
     """For calls that no breaker guards."""
 
     def guard(self, system: str) -> None:
@@ -124,7 +124,7 @@ class Rest:
     ) -> None:
         self.system, self.urgent = system, urgent
         self._hook, self._throttle, self._now = hook, throttle, now
-        self._breaker: Breaker = breaker or _Unbroken()
+        self._breaker: Breaker = breaker or Unbroken()
         self._meter = Meter(throttle)
         self.claims: Claims = claims or _Unclaimed()
 
@@ -170,6 +170,19 @@ class Rest:
         self._breaker.succeeded(self.system)
         return body["result"]
 
+    def keyed(self, method: str, params: Params, key: str) -> Json:
+        """The `result` of one call of REST 3.0, carried out once for its key within 24 hours.
+
+        Raises NoRest3 where the portal has none, else as `call`.
+        """
+        self._ready(method)
+        try:
+            body = self._ask(method, params, writes=is_write(method), key=key)
+        except UnknownOutcome as unknown:
+            raise meant(unknown, method) from None
+        self._breaker.succeeded(self.system)
+        return body["result"]
+
     def batch(self, commands: Sequence[Command]) -> list[Outcome]:
         """Up to 50 commands in one request; one outcome each, in their order. Raises when the request as a whole fails.
 
@@ -204,23 +217,32 @@ class Rest:
         """`run` for commands that stand alone."""
         return [outcomes[0] for outcomes in self.run([[command] for command in commands])]
 
-    def listed(self, method: str, key: str, params: Params, *, after: int = 0) -> list[Json]:
-        """All rows of a list, by `>id` without counting: what pages of millions of rows can bear."""
+    def listed(self, method: str, key: str, params: Params, *, after: int = 0, named: str = "id") -> list[Json]:
+        """All rows of a list, by `>id` without counting: what pages of millions of rows can bear.
+
+        `named`: what the rows call their id; the old lists of the CRM say "ID".
+        """
         rows: list[Json] = []
         while True:
-            page = self.page(method, key, paged(params, after))
-            fresh = [row for row in page if int(row["id"]) > after]
+            page = self.page(method, key, paged(params, after, named))
+            fresh = [row for row in page if int(row[named]) > after]
             rows.extend(fresh)
             if len(page) < PAGE or not fresh:  # none: the method does not heed `>id`, and gave all at once
                 return rows
-            after = int(fresh[-1]["id"])
+            after = int(fresh[-1][named])
 
     def page(self, method: str, key: str, params: Params) -> list[Json]:
         """The rows of one list call."""
         return rows_of(self.call(method, {**params, "start": -1}), key)
 
     def modified(self, method: str, key: str, params: Params, *, stamp: str, since: datetime) -> Iterator[str]:
-        """Ids of rows whose `stamp` is at or after `since`, oldest first.
+        """Ids of rows whose `stamp` is at or after `since`, oldest first."""
+        return (one for _, one in self.stamped(method, key, params, stamp=stamp, since=since))
+
+    def stamped(
+        self, method: str, key: str, params: Params, *, stamp: str, since: datetime, named: str = "id"
+    ) -> Iterator[tuple[str, str]]:
+        """The `stamp` and id of rows that were stamped at or after `since`, oldest first.
 
         Keyset, not offsets: a row saved while we page moves to the end, and an offset would then skip its neighbour.
         Stamps are whole seconds, so a boundary second is read again; a mass edit may fill pages with one second.
@@ -228,20 +250,21 @@ class Rest:
         after, seen = f">={stamp}", set[str]()
         moment = since.isoformat(timespec="seconds")
         while True:
-            by_time = {**params, "filter": {after: moment}, "order": {stamp: "ASC", "id": "ASC"}}
+            by_time = {**params, "filter": {after: moment}, "order": {stamp: "ASC", named: "ASC"}}
             rows = self.page(method, key, by_time)
-            yield from (str(row["id"]) for row in rows if str(row["id"]) not in seen)
+            yield from ((row[stamp], str(row[named])) for row in rows if str(row[named]) not in seen)
             if len(rows) < PAGE:
                 return
             before, moment = moment, rows[-1][stamp]
             if rows[0][stamp] == moment:
                 same = {**params, "filter": {f"={stamp}": moment}}
-                yield from (str(row["id"]) for row in self.listed(method, key, same, after=int(rows[-1]["id"])))
+                rest = self.listed(method, key, same, after=int(rows[-1][named]), named=named)
+                yield from ((moment, str(row[named])) for row in rest)
                 after, seen = f">{stamp}", set()
             elif before == moment:
                 raise Permanent(f"{method}: does not heed its filter by {stamp}", cause=f"{method} paging")
             else:
-                after, seen = f">={stamp}", {str(row["id"]) for row in rows if row[stamp] == moment}
+                after, seen = f">={stamp}", {str(row[named]) for row in rows if row[stamp] == moment}
 
     def _pack(
         self, pack: list[Sequence[Command]], stop: BusError | None
@@ -303,10 +326,10 @@ class Rest:
         for stop in stops:
             stop.until = until
 
-    def _ask(self, method: str, params: Params, *, writes: bool) -> dict[str, Json]:
+    def _ask(self, method: str, params: Params, *, writes: bool, key: str | None = None) -> dict[str, Json]:
         """The answer of one request. The breaker is told of what is none, or a refusal; the caller tells of success."""
         try:
-            body = self._exchange(method, params, writes=writes)
+            body = self._exchange(method, params, writes=writes, key=key)
         except (Transient, UnknownOutcome):
             self._breaker.failed(self.system)
             raise
@@ -318,11 +341,16 @@ class Rest:
             raise body
         return body
 
-    def _exchange(self, method: str, params: Params, *, writes: bool) -> dict[str, Json] | BusError:
+    def _exchange(
+        self, method: str, params: Params, *, writes: bool, key: str | None = None
+    ) -> dict[str, Json] | BusError:
         """The answer, or a refusal that shows that the system is alive."""
-        answer = self._hook.post(method, params, writes=writes, admit=self._admit)
+        answer = self._hook.post(method, params, writes=writes, admit=self._admit, key=key)
         if "error" in answer.body:
-            error = self._refused(method, answer.body, answer.status, writes=writes)
+            said = answer.body if key is None else _modern(answer.body["error"])
+            if key is not None and said["error"] in _NO_REST3:
+                return NoRest3(f"{method}: the portal has no REST 3.0", cause="no REST 3.0")
+            error = self._refused(method, said, answer.status, writes=writes)
             if isinstance(error, Transient | UnknownOutcome | SystemStopped):
                 raise error
             return error
@@ -391,6 +419,18 @@ class Meter:
             return self._resets.get(method)
 
 
+_NO_REST3 = frozenset({"ERROR_METHOD_NOT_FOUND", "BITRIX_REST_V3_EXCEPTION_METHODNOTFOUNDEXCEPTION"})
+
+
+def _modern(said: Json) -> dict[str, Json]:
+    """An error of REST 3.0 in the words of the older one: code, message, and which fields it complains of."""
+    if not isinstance(said, dict):
+        return {"error": str(said)}
+    fields = [str(one.get("field", "")) for one in said.get("validation") or [] if isinstance(one, dict)]
+    text = " ".join(part for part in (str(said.get("message", "")), ", ".join(filter(None, fields))) if part)
+    return {"error": str(said.get("code", "")), "error_description": text}
+
+
 def _spent(clock: Json) -> Spent | None:
     """The counter of a `time` block; None where it keeps none (a box) or says something else."""
     try:
@@ -405,9 +445,10 @@ def rows_of(value: Json, key: str) -> list[Json]:
     return list(rows.values()) if isinstance(rows, dict) else list(rows or [])
 
 
-def paged(params: Params, after: int) -> dict[str, Json]:
+def paged(params: Params, after: int, named: str = "id") -> dict[str, Json]:
     """A list's parameters for the page that follows the row `after`."""
-    return {**params, "filter": {**params.get("filter", {}), ">id": after}, "order": {"id": "ASC"}, "start": -1}
+    where = {**params.get("filter", {}), f">{named}": after}
+    return {**params, "filter": where, "order": {named: "ASC"}, "start": -1}
 
 
 def encode(params: Params) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic
@@ -62,16 +63,29 @@ class Hook:
     def __repr__(self) -> str:
         return f"Hook({self._url.host})"
 
-    def post(self, method: str, params: Mapping[str, Json], *, writes: bool, admit: Callable[[], None]) -> Answer:
+    def post(
+        self,
+        method: str,
+        params: Mapping[str, Json],
+        *,
+        writes: bool,
+        admit: Callable[[], None],
+        key: str | None = None,
+    ) -> Answer:
         """POST one call, asking `admit` before each request. A portal that was renamed is followed once and remembered.
+
+        With a `key` it goes to REST 3.0, which carries out once what comes under one key; a portal without that answers
+        404, with JSON or without.
 
         Raises what `admit` raises, Transient (nothing was sent), SystemStopped (no REST there), and for what may have
         been carried out UnknownOutcome, or Transient when the call only reads.
         """
-        response = self._send(method, params, writes=writes, admit=admit)
+        response = self._send(method, params, writes=writes, admit=admit, key=key)
         if response.status_code in _MOVED:
             self._follow(response.headers.get("Location", ""))
-            response = self._send(method, params, writes=writes, admit=admit)
+            response = self._send(method, params, writes=writes, admit=admit, key=key)
+        if key is not None and response.status_code == HTTPStatus.NOT_FOUND:
+            return Answer(response.status_code, {"error": {"code": "ERROR_METHOD_NOT_FOUND", "message": "no REST 3.0"}})
         if response.status_code in _MOVED:
             raise self._stopped("it redirects every call: write the portal's present address into the system's url")
         return self._read(method, response, writes=writes)
@@ -85,13 +99,15 @@ class Hook:
         self._session.close()
 
     def _send(
-        self, method: str, params: Mapping[str, Json], *, writes: bool, admit: Callable[[], None]
+        self, method: str, params: Mapping[str, Json], *, writes: bool, admit: Callable[[], None], key: str | None
     ) -> requests.Response:
         body = json.dumps(params, default=str).encode()
+        url = self._url.of(method) if key is None else self._url.modern(method)
+        headers = None if key is None else {"Idempotency-Key": key}
         admit()
         begun = monotonic()
         try:
-            return self._session.post(self._url.of(method), data=body, timeout=self._timeout, allow_redirects=False)
+            return self._session.post(url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
         except requests.RequestException as trouble:
             error = self._failed(method, trouble, writes=writes)
         finally:
@@ -100,7 +116,7 @@ class Hook:
 
     def _failed(self, method: str, trouble: requests.RequestException, *, writes: bool) -> BusError:
         what = type(trouble).__name__
-        if _before_sending(trouble):
+        if before_sending(trouble):
             return Transient(f"{method}: no connection to {self._url.host} ({what})", cause=f"{self._url.host} {what}")
         return unclear(f"{method}: {self._url.host} gave no answer ({what})", f"{method} {what}", writes=writes)
 
@@ -149,6 +165,11 @@ class _Address:
     def of(self, method: str) -> str:
         return urlunsplit((*self._origin, f"{self._path}/{method}", "", ""))
 
+    def modern(self, method: str) -> str:
+        """The same webhook at REST 3.0: /rest/api/<user>/<code>/."""
+        path = self._path.replace("/rest/", "/rest/api/", 1)
+        return urlunsplit((*self._origin, f"{path}/{method}", "", ""))
+
     def move(self, location: str) -> str | None:
         """Take the new host from a Location; what is wrong with it, if anything. Never from https down to http."""
         parts = urlsplit(location)
@@ -192,7 +213,7 @@ def _session() -> requests.Session:
     session = requests.Session()
     session.headers.update(
         {
-            "User-Agent": f"integration-bus/{_version()}",
+            "User-Agent": agent(),
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
@@ -204,14 +225,15 @@ def _session() -> requests.Session:
     return session
 
 
-def _version() -> str:
+def agent() -> str:
+    """Who we are to other systems' logs."""
     try:
-        return version("integration-bus")
+        return f"integration-bus/{version('integration-bus')}"
     except PackageNotFoundError:
-        return "0"
+        return "integration-bus/0"
 
 
-def _before_sending(trouble: requests.RequestException) -> bool:
+def before_sending(trouble: requests.RequestException) -> bool:
     """Whether it failed while connecting: nothing of the request can have arrived."""
     if isinstance(trouble, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError):
         return True

@@ -16,13 +16,6 @@ from bus.ports import Entry
 from tests.bus.cli.house import order
 
 
-@pytest.fixture
-def wiring(bus):
-    wiring = bus.wiring
-    yield wiring
-    wiring.close()
-
-
 def dead(wiring, numbers, cause="deal_stage 'X'"):
     """Events that ended as dead letters; the letters' ids."""
     with wiring.ledger.transaction() as connection:
