@@ -76,6 +76,10 @@ class CeleryBells:
             return
         self._send([_Message("lanes.drain", queue, [system, urgent], f"{system}{', payments' if urgent else ''}")])
 
+    def chore(self, task: str) -> None:
+        """Have a chore done now. One whose bell is lost is done at its next turn."""
+        self._send([_Message(task, channels.CHORES, [], "now")])
+
     def _send(self, messages: Sequence[_Message]) -> None:
         """Send or lose them. One log line when the broker goes, one when it is back, however many are lost between."""
         if monotonic() < self._rests_until:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 import structlog
 
 from bus.config import Config
 from bus.conflicts import Conflicts
-from bus.ledger import conflicts, history, journal, letters, questions
+from bus.ledger import conflicts, exchange, history, journal, letters, questions
 from bus.ledger.database import Ledger, Row, run
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
@@ -22,10 +23,17 @@ class Chores:
     """Each may run at any time, anywhere, several at once: rows are taken under locks, and nothing is done twice."""
 
     def __init__(
-        self, ledger: Ledger, config: Config, publisher: Publisher, conflicts: Conflicts, asked: Questions
+        self,
+        ledger: Ledger,
+        config: Config,
+        publisher: Publisher,
+        conflicts: Conflicts,
+        asked: Questions,
+        directories: Callable[[], int],
     ) -> None:
         self._ledger, self._limits = ledger, config.limits
         self._publisher, self._conflicts, self._asked = publisher, conflicts, asked
+        self._directories = directories
 
     def sweep(self) -> dict[str, int]:
         """Publish again what nobody took, ring lanes that have work or whose claims have lapsed."""
@@ -55,6 +63,10 @@ class Chores:
             "questions_expired": self._asked.expire(),
         }
 
+    def directories(self) -> dict[str, int]:
+        """Read the systems' directories anew, before what was read lapses."""
+        return {"directories": self._directories()}
+
     def retention(self, today: date) -> dict[str, int]:
         """Make history's next partitions; forget what is past its keeping."""
         keep = self._limits.keep_days
@@ -72,12 +84,24 @@ class Chores:
                      AND NOT EXISTS (SELECT 1 FROM drift WHERE drift.run_id = run.id)""",
                 [keep],
             )
-        return {"partitions": len(made), "history": forgotten, "events": self._forget_events(keep)}
+        return {
+            "partitions": len(made),
+            "history": forgotten,
+            "events": self._forget_events(keep),
+            "files": self._forget_files(),
+        }
 
     def _forget_events(self, keep_days: int) -> int:
         """A bounded number in each transaction, until none is left: a busy bus has millions past their keeping."""
         gone = 0
         while some := self._ledger.run(lambda connection: journal.forget(connection, keep_days)):
+            gone += some
+        return gone
+
+    def _forget_files(self) -> int:
+        """The same for files that 1C sent us, which may be large."""
+        gone, keep = 0, self._limits.exchange_keep_days
+        while some := self._ledger.run(lambda connection: exchange.forget(connection, keep)):
             gone += some
         return gone
 

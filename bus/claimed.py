@@ -74,3 +74,12 @@ def jobs(connection: Connection, system: str, claimed: list[Row]) -> list[Job]:
         order = parents[entity.parent_id].primary(system) if entity.parent_id else None
         made.append(Job(row, entity, entity.primary(system), parent=order.external_id if order else None))
     return made
+
+
+def records(known: Known) -> Fields:
+    """The linked records of an entity, {"crm": {"deal": "759"}}, for fields that hold another system's id."""
+    found: dict[str, dict[str, str]] = {}
+    for linked in known.records:
+        if linked.external_id and linked.state == "linked":
+            found.setdefault(linked.system, {}).setdefault(linked.type, linked.external_id)
+    return found

@@ -132,9 +132,24 @@ class System(Part):
             raise ValueError("url is missing: the address of the base's OData interface")
         if self.kind in ("onec", "commerceml") and (self.user is None or self.password is None):
             raise ValueError("user and password are missing: the login of this 1C, made for the bus alone")
+        if self.kind == "commerceml" and self.routes.get("counterparty", Route()).outward is not Mode.OFF:
+            raise ValueError("routes.counterparty.out: CommerceML tells counterparties inside orders only; write off")
         if self.kind == "bitrix24" and self.application_token is None:
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self
+
+
+class Asking(Part):
+    """Tasks for people who are to decide a conflict, in the system that they work in."""
+
+    system: str
+    """A Bitrix24 of `systems`."""
+    responsible: str
+    """Id of the user who gets what nobody else is in charge of."""
+    escalate_to: str | None = None
+    """Id of the user who gets what is not decided when most of its time is over; nobody else by default."""
+    escalate_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """The share of a conflict's time after which it is pressing."""
 
 
 class Limits(Part):
@@ -152,6 +167,8 @@ class Limits(Part):
     republish_after_s: float = 15.0
     """A pending event nobody has taken for so long is published again."""
     reconcile_s: float = 300.0
+    poll_s: Annotated[float, Field(gt=0)] = 60.0
+    """How often a 1C base, which tells of no change by itself, is asked what changed."""
     reconcile_overlap_s: int = 120
     loop_writes: int = 20
     loop_window_s: int = 600
@@ -161,6 +178,17 @@ class Limits(Part):
     """A system that failed so often is tried again after a second, then after twice as long each time, up to this."""
     stop_probe_s: Annotated[float, Field(gt=0)] = 300.0
     """How often a system that refuses us as a whole is tried."""
+    exchange_file_bytes: Annotated[int, Field(ge=1)] = 2_000_000_000
+    """A file that 1C sends us as to a site, all its chunks together."""
+    exchange_keep_days: Annotated[int, Field(ge=1)] = 30
+    """Files of exchanges are kept this long, to be read again when a mapping was mended."""
+    exchange_quiet_s: Annotated[float, Field(gt=0)] = 120.0
+    """A file that no chunk was added to for so long, and that nobody asked to import, is imported by itself."""
+    folders_s: Annotated[float, Field(gt=0)] = 10.0
+    """How often watched folders are looked into; a file is taken when it has not changed between two looks."""
+    directory_ttl_s: Annotated[float, Field(gt=0)] = 3600.0
+    """How long a system's directories (users, units, organisations, currencies) are believed; beat refreshes them
+    twice in that time."""
     worker_memory_mb: Annotated[int, Field(ge=0)] = 512
     """A worker that holds more ends after its task, to be started again by whoever runs it; 0: never."""
     keep_days: int = 90
@@ -176,6 +204,8 @@ class Config(Part):
     mappings: Path | None = None
     """Folder with your tables.yaml and rules.yaml, laid over the shipped ones key by key."""
     limits: Limits = Limits()
+    tasks: Asking | None = None
+    """Who is asked by a task to decide a conflict; nobody by default: conflicts wait in `bus conflicts`."""
 
     @model_validator(mode="after")
     def _numbering_is_known(self) -> Config:
@@ -185,6 +215,9 @@ class Config(Part):
             raise ValueError(f"systems: {min(reserved)!r} is a name the bus needs for itself; choose another")
         if self.numbering is not None and self.numbering not in self.systems:
             raise ValueError(f"numbering: there is no system {self.numbering!r}")
+        portals = [name for name, system in self.systems.items() if system.kind == "bitrix24"]
+        if self.tasks is not None and self.tasks.system not in portals:
+            raise ValueError(f"tasks.system: there is no bitrix24 system {self.tasks.system!r}")
         return self
 
     @property

@@ -138,7 +138,7 @@ class LookUps:
         return entries(
             self._system,
             self._kind,
-            RawRecord(record_type, external_id, raw),
+            RawRecord(record_type, str(raw.get("@id", external_id)), raw),
             self._parts.mappings,
             causationid=row["id"],
             correlationid=row["correlationid"] or row["id"],

@@ -21,7 +21,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from bus import requisites
-from bus.model import DERIVED, Fields, Json, Kind, OrderStatus, PaymentState, PaymentStatus, money
+from bus.model import DERIVED, UNITED, Fields, Json, Kind, OrderStatus, PaymentState, PaymentStatus, money
 
 
 class Outcome(StrEnum):
@@ -197,14 +197,12 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         record.base[name] = theirs
         if _no_news(record, name, theirs, base, first_word):
             continue
+        met = first_word and bool(ours and theirs) and name in UNITED[entity.kind]
+        theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
             continue
-        verdict = (
-            _verdict(entity, name, ours, theirs, word, rules[name], base == ours and not first_word)
-            if allowed
-            else Verdict(accept=False, rule="route: this direction is switched off")
-        )
+        verdict = _heard(entity, name, ours, theirs, word, rules[name], base == ours and not first_word, met, allowed)
         if verdict.accept is None:
             disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
             continue
@@ -218,6 +216,30 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     if outcome is not Outcome.ECHO:
         record.ours = False
     return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed))
+
+
+def _heard(
+    entity: Entity,
+    name: str,
+    ours: Json,
+    theirs: Json,
+    word: Said,
+    policy: Policy,
+    alone: bool,
+    met: bool,
+    allowed: bool,
+) -> Verdict:
+    """The verdict on one field. `met`: two lists meet for the first time, and both are kept."""
+    if not allowed:
+        return Verdict(accept=False, rule="route: this direction is switched off")
+    if met:
+        return Verdict(accept=True, rule="both, as they first met")
+    return _verdict(entity, name, ours, theirs, word, policy, alone)
+
+
+def together(ours: list[Json], theirs: list[Json]) -> list[Json]:
+    """Both lists, ours first, each item once."""
+    return [*ours, *(one for one in theirs if one not in ours)]
 
 
 def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bool) -> bool:
@@ -405,7 +427,10 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
         ours, word = kept.fields.get(name), lost.said.get(name)
         if name in DERIVED[kept.kind] or word is None or theirs == ours:
             continue
-        if name in kept.said:
+        if ours and theirs and name in UNITED[kept.kind]:
+            theirs = together(ours, theirs)  # noqa: PLW2901 - as in `merge`
+            verdict = Verdict(accept=theirs != ours, rule="both, as they first met")
+        elif name in kept.said:
             verdict = decide(rules[name], ours, theirs, kept.said[name], word, alone=False)
         else:
             verdict = Verdict(accept=theirs is not None, rule="first word")

@@ -13,7 +13,16 @@ from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 Json = Any
 Fields = dict[str, Json]
@@ -166,12 +175,12 @@ class Order(Model):
     customer: Customer | None = None
     delivery: Delivery | None = None
     comment: Text | None = None
-    settled: bool | None = Field(default=None, description="the books say that it is paid in full, not by what payments")
+    settled: bool | None = Field(default=None, description="the books say: paid in full, by whatever payments")
     records: list[Ref] | None = Field(default=None, description="other systems' records of this very order")
 
 
 class Payment(Model):
-    """Money received (or expected, or given back) for one order. Amounts are positive; what they mean is the state's."""
+    """Money received (or expected, or given back) for one order. Amounts are positive, the state tells the rest."""
 
     order: Ref | None = None
     amount: Money | None = None
@@ -180,6 +189,14 @@ class Payment(Model):
     paid_at: Moment | None = None
     external_number: ShortText | None = None
     records: list[Ref] | None = Field(default=None, description="other systems' records of this very payment")
+
+
+def _said(value: Json) -> Json:
+    """An empty list says what null says: there is none."""
+    return value or None if isinstance(value, list) else value
+
+
+Texts = Annotated[list[ShortText] | None, BeforeValidator(_said)]
 
 
 class BankAccount(Model):
@@ -206,9 +223,9 @@ class Counterparty(Model):
     okpo: ShortText | None = None
     legal_address: Text | None = None
     address: Text | None = None
-    phones: list[ShortText] | None = None
-    emails: list[ShortText] | None = None
-    accounts: list[BankAccount] | None = None
+    phones: Texts = None
+    emails: Texts = None
+    accounts: Annotated[list[BankAccount] | None, BeforeValidator(_said)] = None
     responsible: ShortText | None = Field(default=None, description="the manager in charge, by e-mail or name")
     credit_terms: ShortText | None = None
     records: list[Ref] | None = Field(default=None, description="other systems' records of this very counterparty")
@@ -229,6 +246,13 @@ DERIVED: dict[Kind, frozenset[str]] = {
     "order": frozenset({"paid_total", "payment_status"}),
     "payment": frozenset(),
     "counterparty": frozenset({"doubts"}),
+}
+
+#: Where two records meet that did not know of each other, neither list is an older state of the other: both are kept.
+UNITED: dict[Kind, frozenset[str]] = {
+    "order": frozenset(),
+    "payment": frozenset(),
+    "counterparty": frozenset({"phones", "emails"}),
 }
 
 _NESTED = ("customer", "delivery")

@@ -56,6 +56,22 @@ class Tables(Protocol):
         ...
 
 
+class Directories(Protocol):
+    """What codes are called at their systems: users, units, organisations, currencies (bus.directories)."""
+
+    def meaning(self, system: str, table: str, code: str) -> str | None:
+        """What a code is called there; None when it is not there."""
+        ...
+
+    def codes(self, system: str, table: str, meaning: str) -> list[str]:
+        """Codes that are called so there."""
+        ...
+
+    def called(self, system: str, table: str, code: str) -> str | None:
+        """What a code is called there as far as is known without asking."""
+        ...
+
+
 class Translator(Protocol):
     """Two pure functions between a system's record and the canonical fields; a module of mappings/ is one."""
 
@@ -251,6 +267,41 @@ class Adapter(Protocol):
 
     def wait(self) -> float:
         """Seconds until a call would be let through by budget and breaker, 0: now. Takes nothing, raises nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something that a person is to do: made once for its key, by whoever is in charge of the record, or `responsible`.
+
+    `record` is what it is about, in the system that the task is made in: ("deal", "759").
+    """
+
+    key: str
+    title: str
+    text: str
+    deadline: datetime
+    responsible: str
+    record: tuple[str, str] | None = None
+
+
+class Tasks(Protocol):
+    """Tasks of a system that people work in. Every method raises what calls raise (bus.errors)."""
+
+    def find(self, key: str) -> str | None:
+        """Id of the task that was made for a key: the probe before it is made again."""
+        ...
+
+    def add(self, task: Task) -> str:
+        """Make it; its id. UnknownOutcome: it may be there."""
+        ...
+
+    def hand_over(self, task_id: str, responsible: str) -> None:
+        """Give it to somebody else."""
+        ...
+
+    def complete(self, task_id: str) -> None:
+        """It is done; one that is done already, or gone, is no mistake."""
         ...
 
 

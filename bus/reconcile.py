@@ -26,7 +26,9 @@ from bus.translate import entries
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-_LOCK = 0x1B06
+_LOCK, _POLL_LOCK = 0x1B06, 0x1B07
+_TOLD_BY_NOBODY = frozenset({"onec"})
+"""Kinds of systems that tell of no change by themselves: they are polled, and what is found there is no drift."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,12 +83,24 @@ class Reconcile:
             if not mine:
                 return None
             run_id = self._begin()
-            reports = [self._system(run_id, name, full=full) for name in self._adapters]
+            names = [name for name in self._adapters if full or not self._polled(name)]
+            reports = [self._system(run_id, name, full=full) for name in names]
             unmet = self._pipeline.look_over() if full else 0
             summary = {"full": full, "systems": [_plain(report) for report in reports], "made_due": unmet}
             self._end(run_id, summary)
         log.info("reconcile.finished", **_totals(reports))
         return summary
+
+    def poll(self) -> int | None:
+        """Read what changed in the systems that are polled. How many records; None when another poll is under way."""
+        with self._ledger.alone(_POLL_LOCK) as mine:
+            if not mine:
+                return None
+            polled = [name for name in self._adapters if self._polled(name)]
+            return sum(self._system(None, name, full=False).records for name in polled)
+
+    def _polled(self, system: str) -> bool:
+        return self._config.systems[system].kind in _TOLD_BY_NOBODY
 
     def _begin(self) -> int:
         with self._ledger.transaction() as connection:
@@ -97,7 +111,7 @@ class Reconcile:
         with self._ledger.transaction() as connection:
             run(connection, "UPDATE run SET finished_at = now(), report = %s WHERE id = %s", [Jsonb(summary), run_id])
 
-    def _system(self, run_id: int, system: str, *, full: bool) -> Report:
+    def _system(self, run_id: int | None, system: str, *, full: bool) -> Report:
         report = Report(system)
         adapter = self._adapters[system]
         kind = self._config.systems[system].kind
@@ -110,7 +124,9 @@ class Reconcile:
             log.warning("reconcile.system_failed", system=system, reason=str(error))
         return report
 
-    def _record_type(self, run_id: int, adapter: Adapter, record_type: str, report: Report, *, full: bool) -> None:
+    def _record_type(
+        self, run_id: int | None, adapter: Adapter, record_type: str, report: Report, *, full: bool
+    ) -> None:
         """Page by page: each page is journaled and merged before the cursor moves past it."""
         name = f"reconcile {adapter.system} {record_type}"
         since = _BEGINNING if full else self._since(name)
@@ -144,7 +160,7 @@ class Reconcile:
             )
 
     def _page(
-        self, run_id: int, adapter: Adapter, page: list[RawRecord], report: Report, asked_at: datetime
+        self, run_id: int | None, adapter: Adapter, page: list[RawRecord], report: Report, asked_at: datetime
     ) -> list[datetime]:
         kind = self._config.systems[adapter.system].kind
         seen: list[Entry] = []
@@ -160,10 +176,11 @@ class Reconcile:
             seen += made
             _count(report, made[0].event)
         with self._ledger.transaction() as connection:
-            drifts = self._drifts(connection, adapter.system, seen)
+            drifts = [] if run_id is None else self._drifts(connection, adapter.system, seen)
             new = take_in(connection, seen)
         self._pipeline.process(new)
-        self._note(run_id, drifts, {event.subject for event in new}, report)
+        if run_id is not None:
+            self._note(run_id, drifts, {event.subject for event in new}, report)
         return times
 
     def _drifts(self, connection: Connection, system: str, seen: list[Entry]) -> list[Drift]:

@@ -14,13 +14,20 @@ from bus.config import Config, System
 from bus.errors import ConfigError
 from bus.merge import Policy
 from bus.model import Fields, Kind
-from bus.ports import RawRecord, Tables, Translator
+from bus.ports import Directories, RawRecord, Tables, Translator
+from bus.systems.onec_names import names_of
 from mappings import tables as known
-from mappings.bitrix24 import deal
+from mappings.bitrix24 import deal, party
 from mappings.bitrix_cms import order, payment
+from mappings.commerceml import counterparty as commerceml_counterparty
+from mappings.commerceml import order as commerceml_order
+from mappings.commerceml import payment as commerceml_payment
 from mappings.documents import Document, documents
+from mappings.onec import counterparty as onec_counterparty
+from mappings.onec import order as onec_order
+from mappings.onec import payment as onec_payment
 from mappings.rules import rules
-from mappings.tables import CodeTables
+from mappings.tables import CodeTables, Live
 
 
 class RecordTranslator(Translator, Protocol):
@@ -33,18 +40,28 @@ class RecordTranslator(Translator, Protocol):
 
 TRANSLATORS: Mapping[tuple[str, str], RecordTranslator] = {
     ("bitrix24", "deal"): deal,
+    ("bitrix24", "party"): party,
     ("bitrix_cms", "order"): order,
     ("bitrix_cms", "payment"): payment,
     ("onec", "order"): onec_order,
     ("onec", "payment"): onec_payment,
     ("onec", "counterparty"): onec_counterparty,
+    ("commerceml", "order"): commerceml_order,
+    ("commerceml", "payment"): commerceml_payment,
+    ("commerceml", "counterparty"): commerceml_counterparty,
 }
 """Translator by kind of system and type of record."""
 
-PARTS: Mapping[tuple[str, str], Callable[[RawRecord], list[RawRecord]]] = {("bitrix_cms", "order"): payment.parts}
+PARTS: Mapping[tuple[str, str], Callable[[RawRecord], list[RawRecord]]] = {
+    ("bitrix_cms", "order"): payment.parts,
+    ("commerceml", "order"): lambda order: [*commerceml_payment.parts(order), *commerceml_counterparty.parts(order)],
+}
 """What else a raw record holds."""
 
-HOLDS: Mapping[tuple[str, str], Callable[[Fields], bool]] = {("bitrix_cms", "payment"): payment.holds}
+HOLDS: Mapping[tuple[str, str], Callable[[Fields], bool]] = {
+    ("bitrix_cms", "payment"): payment.holds,
+    ("commerceml", "counterparty"): commerceml_counterparty.holds,
+}
 """What such systems have no record of, whatever the switches say."""
 
 Named = dict[str, dict[str, str | None]]
@@ -63,12 +80,13 @@ class _Section(BaseModel):
 class Registry:
     """bus.ports.Mappings, and the rules. Raises ConfigError that lists every complaint with its file and key."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, directories: Directories | None = None) -> None:
+        self.config, self._directories = config, directories
         self._files = list(documents("tables.yaml", config.mappings))
         self._rules, complaints = rules(list(documents("rules.yaml", config.mappings)), config)
         complaints += [one for document in self._files for one in _complaints(document, config)]
         complaints += _categories(config)
+        complaints += _manners(config)
         if complaints:
             raise ConfigError("\n".join(complaints))
         self._tables = {system: self._built(system, one.kind) for system, one in config.systems.items()}
@@ -122,7 +140,12 @@ class Registry:
                 for table, values in _laid_over([section.prefer for section in read]).items()
             },
             file=self._files[-1].file,
+            live=self._live(system, kind),
         )
+
+    def _live(self, system: str, kind: str) -> Live | None:
+        tables = known.DIRECTORIES.get(kind, frozenset())
+        return Live(self._directories, system, tables) if self._directories else None
 
 
 def _links(system: str, config: Config) -> dict[str, str | None]:
@@ -131,9 +154,12 @@ def _links(system: str, config: Config) -> dict[str, str | None]:
     return {
         "self": system,
         "zone": config.systems[system].zone,
+        "delivery_item": config.systems[system].settings.get("delivery_item"),
         "shop": config.numbering_system,
         "crm": crms[0] if crms else None,
         "category": config.systems[system].settings.get("category"),
+        "user": config.systems[system].integration_user,
+        **{name: config.systems[system].settings.get(name) for name in ("profile", "updates", "vat", "base")},
     }
 
 
@@ -149,6 +175,17 @@ def _categories(config: Config) -> list[str]:
         f'bus.yaml: systems.{name}.settings.category: write the funnel\'s number, e.g. "1"'
         for name, one in config.systems.items()
         if one.kind == "bitrix24" and not one.settings.get("category", "0").isdigit()
+    ]
+
+
+def _manners(config: Config) -> list[str]:
+    """What is wrong with how an exchange is said to speak."""
+    wanted = {"profile": ("auto", "ut", "unf", "bus"), "updates": ("yes", "no")}
+    return [
+        f"bus.yaml: systems.{name}.settings.{setting}: write one of {', '.join(known)}"
+        for name, one in config.systems.items()
+        for setting, known in wanted.items()
+        if one.kind == "commerceml" and one.settings.get(setting, known[0]) not in known
     ]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bus.errors import ConfigError, UnknownCode
-from bus.model import OrderStatus, PaymentStatus
-from bus.ports import Held, Tables
+from bus.model import OrderStatus, PartyType, PaymentStatus
+from bus.ports import Directories, Held, Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,14 @@ class Table:
 _FUNNEL = re.compile(r"^C(\d+):")
 _ORDER = frozenset(one.value for one in OrderStatus)
 _PAYMENT = frozenset(one.value for one in PaymentStatus)
+_PARTY = frozenset(one.value for one in PartyType)
 
 CODES: Mapping[str, Mapping[str, Table]] = {
     "bitrix24": {
         "deal_stage": Table(_ORDER, _ORDER, funnels=True),
         "payment_status": Table(_PAYMENT, _PAYMENT),
+        "party_type": Table(_PARTY, _PARTY),
+        "users": Table(None, frozenset()),
     },
     "bitrix_cms": {
         # A cancelled order is a flag there, not a status.
@@ -38,10 +41,16 @@ CODES: Mapping[str, Mapping[str, Table]] = {
         "payment_method": Table(None, frozenset()),
     },
     "onec": {
-        "order_status": Table(_ORDER, frozenset()),
+        # Paid and shipped are other documents' to say there, cancelled its rows'.
+        "order_status": Table(_ORDER, frozenset({"new", "accepted", "completed"})),
+        "order_state": Table(_ORDER, frozenset({"new", "accepted", "completed"})),
+        "party_type": Table(_PARTY, frozenset()),
+        "currencies": Table(None, frozenset()),
     },
     "commerceml": {
-        "order_status": Table(_ORDER, frozenset()),
+        "order_status": Table(_ORDER, _ORDER),
+        "currencies": Table(None, frozenset()),
+        "payment_method": Table(None, frozenset()),
     },
     "bank": {},
     "events": {},
@@ -61,11 +70,13 @@ NAMES: Mapping[str, Mapping[str, frozenset[str]]] = {
                 "products",
                 "order_links",
             }
-        )
+        ),
+        "party_fields": frozenset({"credit_terms"}),
+        "addresses": frozenset({"legal_address", "address"}),
     },
-    "bitrix_cms": {"properties": frozenset({"name", "phone", "email", "address", "deal_id"})},
+    "bitrix_cms": {"properties": frozenset({"name", "phone", "email", "address", "company", "inn", "kpp", "deal_id"})},
     "onec": {},
-    "commerceml": {},
+    "commerceml": {"lines": frozenset({"product", "delivery", "delivery_name"})},
     "bank": {},
     "events": {},
 }
@@ -76,13 +87,46 @@ Preferred = Mapping[str, Mapping[str, tuple[str, ...]]]
 Names = Mapping[str, Mapping[str, str | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The directories that lie under the tables of one system: what tables.yaml does not say they may."""
+
+    directories: Directories
+    system: str
+    tables: frozenset[str]
+
+
+DIRECTORIES: Mapping[str, frozenset[str]] = {
+    "bitrix24": frozenset({"users"}),
+    "onec": frozenset({"currencies", "organisations", "users", "units"}),
+}
+"""Tables whose codes are the system's own business: what they are called there is what they mean."""
+
+NAMED: Mapping[str, frozenset[str]] = {
+    "bitrix24": frozenset({"deal_stage"}),
+    "bitrix_cms": frozenset({"order_status"}),
+}
+"""Tables whose codes mean what tables.yaml says; what the system calls them helps a person who has to add one."""
+
+
+def directories_of(kind: str) -> frozenset[str]:
+    """What is kept of the directories of such systems."""
+    return DIRECTORIES.get(kind, frozenset()) | NAMED.get(kind, frozenset())
+
+
 class CodeTables:
     """The tables of one system: bus.ports.Tables. Raises ConfigError when a preferred code means something else."""
 
     def __init__(
-        self, codes: Codes, names: Names, prefer: Preferred | None = None, *, file: str = "tables.yaml"
+        self,
+        codes: Codes,
+        names: Names,
+        prefer: Preferred | None = None,
+        *,
+        file: str = "tables.yaml",
+        live: Live | None = None,
     ) -> None:
-        self._codes = codes
+        self._codes, self._live = codes, live
         self._names = names
         self._means = {table: _by_value(found, (prefer or {}).get(table, {})) for table, found in codes.items()}
         for table, values in (prefer or {}).items():
@@ -99,14 +143,19 @@ class CodeTables:
 
     def canonical(self, table: str, code: str, *, field: str) -> str:
         """Canonical value of a system's code; UnknownCode if there is none."""
-        try:
-            return self._codes[table][code]
-        except KeyError:
-            raise UnknownCode(table, code, field=field) from None
+        found = self._codes.get(table, {}).get(code)
+        if found is None and self._live and table in self._live.tables:
+            found = self._live.directories.meaning(self._live.system, table, code)
+        if found is None:
+            called = self._live.directories.called(self._live.system, table, code) if self._live else None
+            raise UnknownCode(table, code, field=field, called=called)
+        return found
 
     def codes(self, table: str, value: str, *, field: str) -> list[str]:
         """Codes that mean a canonical value, the preferred first; UnknownCode if there is none."""
         found = self._means.get(table, {}).get(value)
+        if not found and self._live and table in self._live.tables:
+            found = self._live.directories.codes(self._live.system, table, value)
         if not found:
             raise UnknownCode(table, value, field=field)
         return list(found)

@@ -121,6 +121,11 @@ def email(value: Any) -> str | None:
     return requisites.email(said) if said else None
 
 
+def requisite(value: Any) -> str | None:
+    """An INN, KPP or the like as it was written, without blanks."""
+    return short(requisites.clean(value))
+
+
 def amount(value: Decimal | None, currency: str | None) -> Json:
     """A canonical sum; None when either half is missing."""
     if value is None or currency is None:
@@ -146,7 +151,14 @@ def moment(value: datetime | None) -> Json:
     return value.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
-_ALIKE = {"customer.name": name, "customer.phone": phone, "customer.email": email}
+_ALIKE = {
+    "customer.name": name,
+    "customer.phone": phone,
+    "customer.email": email,
+    "customer.company": name,
+    "customer.inn": requisite,
+    "customer.kpp": requisite,
+}
 
 
 def differing(fields: Fields, says: Fields) -> Fields:

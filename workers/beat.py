@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from celery import Celery
 from celery.schedules import crontab
 
+from bus.asking import Asking
 from bus.channels import CHORES
 from bus.chores import Chores
 from bus.config import Limits
 from bus.reconcile import Reconcile
+from bus.watched import Watched
+from workers import imports
 
 
-def register(app: Celery, chores: Chores, reconcile: Reconcile) -> None:
+def register(app: Celery, chores: Chores, reconcile: Reconcile, asking: Asking, watched: Watched) -> None:
     """The chores as tasks."""
 
     @app.task(name="chores.sweep")
@@ -24,9 +27,25 @@ def register(app: Celery, chores: Chores, reconcile: Reconcile) -> None:
     def deadlines() -> None:
         chores.deadlines()
 
+    @app.task(name="chores.ask")
+    def ask() -> None:
+        asking.ask()
+
+    @app.task(name="chores.directories")
+    def directories() -> None:
+        chores.directories()
+
     @app.task(name="chores.retention")
     def retention() -> None:
         chores.retention(datetime.now(UTC).date())
+
+    @app.task(name="chores.folders")
+    def folders() -> None:
+        watched.sweep()
+
+    @app.task(name="chores.poll")
+    def poll() -> None:
+        reconcile.poll()
 
     @app.task(name="chores.reconcile")
     def reconcile_changed(full: bool = False) -> None:
@@ -38,6 +57,11 @@ def schedule(app: Celery, limits: Limits) -> None:
     every = {
         "sweep": (limits.sweep_s, "chores.sweep", {}),
         "deadlines": (max(limits.sweep_s, 10.0), "chores.deadlines", {}),
+        "ask": (max(limits.sweep_s, 15.0), "chores.ask", {}),
+        "directories": (limits.directory_ttl_s / 2, "chores.directories", {}),
+        "folders": (max(limits.sweep_s, 5.0), "chores.folders", {}),
+        "imports": (max(limits.sweep_s, 5.0), imports.TASK, {}),
+        "poll": (limits.poll_s, "chores.poll", {}),
         "reconcile": (limits.reconcile_s, "chores.reconcile", {}),
         "reconcile everything": (crontab(hour="3", minute="17"), "chores.reconcile", {"full": True}),
         "retention": (crontab(hour="4", minute="5"), "chores.retention", {}),

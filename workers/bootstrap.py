@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,6 +14,7 @@ from redis import Redis
 from bus import config as configuration
 from bus import switches
 from bus.app import create_app
+from bus.asking import Asking
 from bus.bells import CeleryBells
 from bus.breaker import Breaker
 from bus.budget import Budget
@@ -20,9 +22,14 @@ from bus.chores import Chores
 from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
+from bus.directories import Directories
+from bus.exchange_sessions import Sessions
 from bus.gauges import Gauges
+from bus.importing import Importing
+from bus.intake.onec import Exchange
 from bus.lanes import Lane
 from bus.ledger.database import Ledger
+from bus.offering import Offering
 from bus.parts import Parts
 from bus.pipeline import Pipeline
 from bus.publisher import Publisher
@@ -30,10 +37,13 @@ from bus.questions import Questions
 from bus.reception import Reception
 from bus.reconcile import Reconcile
 from bus.relay import Relay
-from bus.systems.connect import Urgent, budget_of, connect
-from mappings import check
+from bus.statements import Statements
+from bus.systems.bitrix24_tasks import Bitrix24Tasks
+from bus.systems.connect import Urgent, budget_of, connect, tasks_of
+from bus.watched import Watched
+from mappings import check, tables
 from mappings.registry import Registry
-from workers import beat, counterparties, deals, lanes, orders, payments
+from workers import beat, counterparties, deals, imports, lanes, orders, payments
 from workers.recycling import recycler
 
 
@@ -67,7 +77,21 @@ class Wiring:
     @cached_property
     def mappings(self) -> Registry:
         """Translators, tables and rules."""
-        return Registry(self.file)
+        return Registry(self.file, self.directories)
+
+    @cached_property
+    def directories(self) -> Directories:
+        """What codes are called at the systems that we call."""
+
+        def ask(system: str, table: str) -> Mapping[str, str]:
+            return self.adapters[system].codes(table)
+
+        return Directories(self.redis, ask, ttl_s=self.file.limits.directory_ttl_s)
+
+    def _read_directories(self) -> int:
+        kinds = {name: self.file.systems[name].kind for name in self.file.called}
+        wanted = {name: tables.directories_of(kind) for name, kind in kinds.items()}
+        return self.directories.refresh_all(wanted)
 
     @cached_property
     def celery(self) -> Celery:
@@ -115,9 +139,56 @@ class Wiring:
         return Questions(self.ledger, self.file, self.bells)
 
     @cached_property
+    def asking(self) -> Asking:
+        """Tasks for people who are to decide a conflict."""
+        return Asking(self.ledger, self.file, self._tasks(), _now)
+
+    def _tasks(self) -> Bitrix24Tasks | None:
+        if self.file.tasks is None:
+            return None
+        name = self.file.tasks.system
+        system, egress = self.file.systems[name], self.settings.egress
+        return tasks_of(name, system, self.redis, breaker=self.breaker, egress=egress)
+
+    @cached_property
     def chores(self) -> Chores:
         """What beat has done."""
-        return Chores(self.ledger, self.config, self.publisher, self.conflicts, self.questions)
+        return Chores(self.ledger, self.config, self.publisher, self.conflicts, self.questions, self._read_directories)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """What banks tell of money."""
+        return Statements(self.ledger, self.config, self.publisher)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """The folders that banks' statements are put into."""
+        return Watched(self.ledger, self.file, self.statements, _now)
+
+    @cached_property
+    def exchange(self) -> Exchange | None:
+        """What a 1C that takes us for a site is served from; None where no such 1C is configured."""
+        if not any(system.kind == "commerceml" for system in self.file.systems.values()):
+            return None
+        return Exchange(
+            self.ledger,
+            Sessions(self.redis),
+            lambda: self.offering,
+            lambda: self.bells.chore(imports.TASK),
+            self.file.limits.exchange_file_bytes,
+            _now,
+        )
+
+    @cached_property
+    def offering(self) -> Offering:
+        """What is due at a 1C that fetches it."""
+        rng = random.Random()  # noqa: S311 - jitter
+        return Offering(Parts(self.ledger, self.config, self.mappings, self.pipeline, self.bells, _now, rng))
+
+    @cached_property
+    def importing(self) -> Importing:
+        """What a 1C sent."""
+        return Importing(self.ledger, self.file, self.mappings, self.bells)
 
     @cached_property
     def breaker(self) -> Breaker:
@@ -183,11 +254,16 @@ class Wiring:
         for channel in (payments, orders, deals, counterparties):
             channel.register(self.celery, reception)
         lanes.register(self.celery, self.lane, self.bells)
-        beat.register(self.celery, self.chores, self.reconcile)
+        beat.register(self.celery, self.chores, self.reconcile, self.asking, self.watched)
+        imports.register(self.celery, self.importing, quiet_s=self.file.limits.exchange_quiet_s)
         beat.schedule(self.celery, self.file.limits)
         self._recycler = recycler(self.file.limits.worker_memory_mb)
         signals.task_postrun.connect(self._recycler)
         return self.celery
+
+    def translators(self) -> Registry:
+        """The mappings as the files have them: nobody is asked for a live directory."""
+        return Registry(self.file)
 
     def mapping_problems(self) -> list[str]:
         """Gaps in tables, rules and golden samples, one line each."""

@@ -12,13 +12,17 @@ from bus.cli import (
     budget,
     conflicts,
     history,
+    imports,
+    inspect,
     lanes,
     letters,
     mappings,
     matches,
     publish,
     ready,
+    routes,
     runs,
+    sandbox,
     services,
     status,
     switches,
@@ -50,9 +54,10 @@ app.command(rich_help_panel=_START)(ready.check)
 app.command(rich_help_panel=_START)(ready.migrate)
 app.command(rich_help_panel=_START)(about.schema)
 app.add_typer(mappings.app, name="mappings", rich_help_panel=_START)
+app.command(rich_help_panel=_START)(inspect.inspect)
 app.command(rich_help_panel=_START)(trial.demo)
 app.command(rich_help_panel=_START)(trial.up)
-app.command(rich_help_panel=_START)(trial.sandbox)
+app.command(rich_help_panel=_START)(sandbox.sandbox)
 
 app.command(rich_help_panel=_RUN)(services.intake)
 app.command(rich_help_panel=_RUN)(services.worker)
@@ -61,11 +66,13 @@ app.command(rich_help_panel=_RUN)(services.flower)
 
 app.command(rich_help_panel=_OPERATE)(status.status)
 app.command(rich_help_panel=_OPERATE)(publish.publish)
+app.add_typer(imports.app, name="import", rich_help_panel=_OPERATE)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=_OPERATE)
 app.add_typer(conflicts.app, name="conflicts", rich_help_panel=_OPERATE)
 app.add_typer(matches.app, name="matches", rich_help_panel=_OPERATE)
 app.add_typer(switches.app, name="switch", rich_help_panel=_OPERATE)
 app.add_typer(lanes.app, name="lanes", rich_help_panel=_OPERATE)
+app.command(rich_help_panel=_OPERATE)(routes.routes)
 app.command(rich_help_panel=_OPERATE)(budget.budget)
 app.command("reconcile", rich_help_panel=_OPERATE)(runs.run)
 app.command(rich_help_panel=_OPERATE)(runs.runs)

@@ -28,7 +28,7 @@ from bus.intake.metrics import Meters
 
 Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
 
-_THREADS: dict[Name, int] = {"payments": 4, "lanes": 4, "all": 8, "chores": 2}
+_THREADS: dict[Name, int] = {"payments": 4, "lanes": 4, "all": 8, "chores": 4}
 _OTHERS = 1
 """Merging is work for the processor: a second thread only takes turns with it, and an event costs a fifth more."""
 _BEAT_STOP_S = 5.0
@@ -40,14 +40,14 @@ def worker(
     system: Annotated[str | None, typer.Option(help="With `lanes`: only this system's lane.")] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads; by default 4 for payments and lanes, 8 for all, 2 for chores, else 1."),
+        typer.Option(min=1, help="Threads; by default 4 for payments, lanes and chores, 8 for all, else 1."),
     ] = None,
     instance: Annotated[str, typer.Option(help="Tells several of one name on one host apart, e.g. 2.")] = "",
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C; it finishes what it has in hand. Start more of them for more throughput."""
     wiring = wired(context)
     _begin(wiring.settings)
-    queues = queues_of(name, wiring.file.systems, only=system)
+    queues = queues_of(name, wiring.file.called, only=system)
     node = "-".join(part for part in (name, system, instance) if part)
     process = wiring.worker_app().Worker(
         hostname=f"{node}@{gethostname()}",
@@ -70,7 +70,7 @@ def queues_of(name: Name, systems: Iterable[str], *, only: str | None = None) ->
     """
     known = list(systems)
     if only is not None and (name != "lanes" or only not in known):
-        raise BadInput(f"--system goes with `lanes` and is one of: {', '.join(known)}", field="system")
+        raise BadInput(f"--system goes with `lanes` and is one of: {', '.join(known) or 'none'}", field="system")
     urgent = [lane_queue(system, urgent=True) for system in known]
     normal = [lane_queue(system, urgent=False) for system in known if only in (None, system)]
     match name:
@@ -135,7 +135,7 @@ def intake(
     """Run the public door: webhooks and events over HTTP. It answers once what it was sent is in the ledger."""
     wiring = wired(context)
     _begin(wiring.settings)
-    app = create_app(wiring.file, wiring.door, wiring.mappings, ready=lambda: _ask(wiring), meters=_meters(wiring))
+    app = create_app(wiring.file, wiring.door, wiring.mappings, ready=lambda: _ask(wiring), meters=_meters(wiring), exchange=wiring.exchange)
     serve(app, host, port)
 
 

@@ -1,16 +1,14 @@
-"""`bus sandbox`, `bus up`, `bus demo`: the bus without a company around it."""
+"""`bus up`, `bus demo`: the bus without a company around it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from bus import demo as working_day
 from bus import supervise
-from bus.cli.plain import stoppable
-from bus.sandbox import __main__ as stand_ins
 from bus.supervise import Ports
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free one.")]
@@ -20,15 +18,6 @@ State = Annotated[
 Fast = Annotated[bool, typer.Option("--fast", help="Without the cloud's request limits.")]
 
 _DAY_S, _FAST_DAY_S = 60.0, 15.0
-
-
-def sandbox(
-    kind: Annotated[Literal["bitrix24", "shop"], typer.Argument(help="Which system to stand in for.")],
-    port: Port = 0,
-) -> None:
-    """Run a stand-in Bitrix24 or shop on 127.0.0.1: the same REST, invented data, faults on request."""
-    with stoppable():
-        stand_ins.main([kind, "--port", str(port)])
 
 
 def up(

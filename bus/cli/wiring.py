@@ -18,11 +18,13 @@ from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.envelope import Event
 from bus.gauges import Gauges
+from bus.intake.onec import Exchange
 from bus.ledger.database import Ledger
 from bus.ports import Accepted, Adapter, Door, Mappings
 from bus.questions import Questions
 from bus.reconcile import Reconcile
 from bus.relay import Relay
+from bus.statements import Statements
 
 
 class Intake(Protocol):
@@ -74,6 +76,14 @@ class Wiring(Protocol):
     def publisher(self) -> Intake: ...
 
     @property
+    def exchange(self) -> Exchange | None:
+        """What a 1C that takes us for a site is served from."""
+        ...
+
+    @property
+    def statements(self) -> Statements: ...
+
+    @property
     def dead_letters(self) -> DeadLetters: ...
 
     @property
@@ -98,6 +108,10 @@ class Wiring(Protocol):
 
     def worker_app(self) -> Celery:
         """The Celery application with every task and the schedule."""
+        ...
+
+    def translators(self) -> Mappings:
+        """The mappings as the files have them: nobody is asked for a live directory."""
         ...
 
     def mapping_problems(self) -> list[str]:

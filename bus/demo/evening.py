@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from bus.demo.report import RULED
 from bus.ledger import journal, letters
 from bus.ledger.database import rows
 from bus.supervise.control import Control
@@ -18,9 +19,9 @@ _PAUSE_S = 0.25
 class Evening:
     """Waits until nothing moves."""
 
-    def __init__(self, wiring: Wiring, portal: Control, shop: Control, tick: Callable[[], None]) -> None:
+    def __init__(self, wiring: Wiring, sites: Sequence[Control], tick: Callable[[], None]) -> None:
         """`tick` is called at every look, to show how it goes."""
-        self._wiring, self._sites, self._tick = wiring, (portal, shop), tick
+        self._wiring, self._sites, self._tick = wiring, sites, tick
 
     def fall(self, deadline_s: float) -> bool:
         """Bring the day to its end. False when something still moved at the deadline."""
@@ -34,6 +35,14 @@ class Evening:
         """How many dead letters wait for a person."""
         with self._wiring.ledger.transaction() as connection:
             return letters.open_count(connection)
+
+    def conflicts(self) -> tuple[int, int]:
+        """How many conflicts are left to a person, and how many times a rule decided between two sides."""
+        query = f"""SELECT (SELECT count(*) FROM conflict WHERE state = 'open') AS left_over,
+                           (SELECT count(*) FROM history WHERE {RULED}) AS ruled"""  # noqa: S608 - ours
+        with self._wiring.ledger.transaction() as connection:
+            found = rows(connection, query)[0]
+        return int(found["left_over"]), int(found["ruled"])
 
     def troubles(self) -> list[str]:
         """The open letters by cause, with an example of each."""

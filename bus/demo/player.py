@@ -13,6 +13,7 @@ import requests
 
 from bus.demo.bank import Bank
 from bus.demo.scenario import Day, Step, Story
+from bus.demo.teller import Teller
 from bus.demo.trouble import Fault
 from bus.demo.watch import Watch
 from bus.errors import BusError
@@ -60,8 +61,8 @@ class Played:
 class Hand:
     """One person at a time: connections of its own, and how each kind of step is done."""
 
-    def __init__(self, shop: Control, crm: Control, bank: Bank, watch: Watch) -> None:
-        self._shop, self._crm, self._bank, self._watch = shop, crm, bank, watch
+    def __init__(self, shop: Control, crm: Control, bank: Bank, teller: Teller, watch: Watch) -> None:
+        self._shop, self._crm, self._bank, self._teller, self._watch = shop, crm, bank, teller, watch
 
     def take(self, turn: Turn) -> bool:
         """Do the next step; False when it cannot be done yet."""
@@ -70,6 +71,8 @@ class Hand:
             return self._begin_by_phone(turn, step)
         if step.do == "order":
             return self._order(turn)
+        if step.do == "books_pay":
+            return self._teller.enter(turn.account, step.detail["total"], step.detail["external"])
         if step.do in ("move", "comment_crm", "comment_both", "address_crm") and not self._knows_deal(turn):
             return False
         return self._change(turn, step)
@@ -89,6 +92,9 @@ class Hand:
             "pay_part": lambda: self._pay(turn, step, amount=float(step.detail.get("amount", 0))),
             "refund": lambda: self._refund(turn),
             "bank_pay": lambda: self._pay_through_bank(turn, step),
+            "statement_pay": lambda: self._teller.statement(
+                turn.account, step.detail["total"], step.detail["external"]
+            ),
         }
         acts[step.do]()
         return True

@@ -10,8 +10,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bus.demo import parties_judged
 from bus.demo.agreement import FIELDS, Difference, Verdict
-from bus.ledger import history
+from bus.demo.parties_judged import Sides
+from bus.ledger import conflicts, history
 from bus.ledger.database import Ledger, rows
 
 _LISTED = 25
@@ -33,6 +35,9 @@ class Figures:
     payment_ms_p50: float | None
     payment_ms_p99: float | None
     dead_letters: int
+    counterparties: int
+    conflicts_open: int
+    conflicts_decided: int
 
     def line(self) -> str:
         """One JSON object."""
@@ -51,6 +56,40 @@ def table(verdict: Verdict) -> Table:
     made.add_section()
     made.add_row("second deals, payments, contacts", "", str(len(verdict.duplicates)), "")
     return made
+
+
+def parties_table(sides: Sides) -> Table:
+    """How many counterparties were compared in what, and how many do not say everywhere what the day made of them."""
+    made = Table("asked of both systems", "compared", "wrong", title="Do 1C and the CRM have the same counterparties?")
+    for column in made.columns[1:]:
+        column.justify = "right"
+    wrong = Counter(one.field for one in sides.lost)
+    made.add_row("record", str(sides.parties), str(wrong["record"]))
+    for name in parties_judged.FIELDS:
+        made.add_row(name, str(sides.compared[name]), str(wrong[name]))
+    made.add_section()
+    made.add_row("second records", "", str(len(sides.duplicates)))
+    return made
+
+
+def conflicts_told(console: Console, ledger: Ledger) -> None:
+    """What is left to a person, the values side by side; and how a rule decided where both sides had a say."""
+    with ledger.transaction() as connection:
+        left = conflicts.listing(connection)
+        query = f"SELECT field, rule, count(*) AS n FROM history WHERE {RULED} GROUP BY 1, 2 ORDER BY 1"  # noqa: S608
+        ruled = rows(connection, query)
+    for row in ruled:
+        console.print(f"decided by rule: {row['n']} x {row['field']}: {row['rule']}", highlight=False)
+    for row in left:
+        values = "; ".join(f"{source}: {option['value']}" for source, option in sorted(row["options"].items()))
+        until = f"{row['deadline']:%d.%m. %H:%M} UTC"
+        console.print(
+            f"left to a person: conflict {row['id']}, {row['field']}: {values}; until {until}", highlight=False
+        )
+
+
+RULED = "what = 'overruled' AND rule LIKE 'owner%%'"
+"""History lines that tell how a rule decided between two sides."""
 
 
 def explain(console: Console, ledger: Ledger, verdict: Verdict) -> None:

@@ -108,6 +108,8 @@ def plan(seed: int, orders: int) -> Day:
     _each(queue, banked, lambda story: _paid_through_bank(rng, story))
     _each(queue, partly, lambda story: _paid_in_parts(rng, story))
     _each(queue, few, lambda story: _refunded(rng, story))
+    _each(queue, few, lambda story: _told_by_books(rng, story, "books_pay"))
+    _each(queue, few, lambda story: _told_by_books(rng, story, "statement_pay"))
     done = sum(step.do in PAYS for story in stories for step in story.steps)
     _each(queue, max(0, pays - done), lambda story: _paid_at_once(rng, story))
     rest = list(queue)
@@ -117,7 +119,7 @@ def plan(seed: int, orders: int) -> Day:
     return Day(stories, [f"Переговоры {at + 1}" for at in range(max(2, orders // 100))])
 
 
-PAYS = ("pay", "pay_part", "bank_pay")
+PAYS = ("pay", "pay_part", "bank_pay", "books_pay", "statement_pay")
 EDITS = ("comment_shop", "comment_crm", "comment_both", "address_shop", "address_crm", "email_shop", "lines_shop")
 
 
@@ -198,6 +200,13 @@ def _refunded(rng: Random, story: Story) -> None:
 def _paid_through_bank(rng: Random, story: Story) -> None:
     story.bank = f"ПП-{100_000 + story.number}"
     story.then(_gap(rng), "bank_pay", external=story.bank, total=f"{story.price:.2f}", twice=rng.random() < 0.3)  # noqa: PLR2004
+    _paid_up(story)
+
+
+def _told_by_books(rng: Random, story: Story, how: str) -> None:
+    """Entered by the accountant, or found in a statement: nobody in the shop knows of it."""
+    story.bank = f"{200_000 + story.number}"
+    story.then(_gap(rng), how, external=story.bank, total=f"{story.price:.2f}")
     _paid_up(story)
 
 

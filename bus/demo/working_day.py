@@ -9,14 +9,18 @@ from random import Random
 
 from rich.console import Console
 
-from bus.demo import report, scenario, trouble
+from bus.demo import parties, parties_judged, report, scenario, trouble
+from bus.demo.accountant import Accountant
 from bus.demo.agreement import Verdict, judge
 from bus.demo.bank import Bank
 from bus.demo.evening import Evening
+from bus.demo.parties import Books
+from bus.demo.parties_judged import Sides
 from bus.demo.player import Hand, Played, Player
 from bus.demo.report import Figures
 from bus.demo.scenario import PAYS
 from bus.demo.screen import Screen
+from bus.demo.teller import Teller
 from bus.demo.watch import Watch
 from bus.supervise import Ports, Stack
 from bus.supervise.control import Control
@@ -27,6 +31,7 @@ DAY_S = 60.0
 _REST_S = 90.0
 _LOOK_S = 0.2
 _INTERRUPTED = 130
+_LISTED = 10
 
 
 def run(
@@ -49,7 +54,8 @@ def run(
     say = partial(screen.print, highlight=False, markup=False, soft_wrap=True)
     try:
         with interruptible(), Stack(wire, ports=ports, state=state, flower=False, limited=limited, say=say) as stack:
-            figures = _day(stack, screen, scenario.plan(seed, orders), _trouble(seed, day_s), day_s)
+            plans = scenario.plan(seed, orders), parties.plan(seed)
+            figures = _day(stack, screen, *plans, _trouble(seed, day_s), day_s)
     except Interrupted:
         say("interrupted; everything was stopped")
         return _INTERRUPTED
@@ -57,34 +63,45 @@ def run(
     return 0 if figures.ok else 1
 
 
-def _day(stack: Stack, console: Console, day: scenario.Day, faults: list[trouble.Fault], day_s: float) -> Figures:
-    portal, shop = stack.crm, stack.shop
+def _day(
+    stack: Stack, console: Console, day: scenario.Day, books: Books, faults: list[trouble.Fault], day_s: float
+) -> Figures:
+    portal, shop, onec = stack.crm, stack.shop, stack.onec
+    accountant = Accountant(books, day_s, stack.onec, stack.crm)
+    accountant.open_books()
     watch = Watch(stack.crm)
     bank_key = stack.company.bank_key if stack.company else ""
 
     def hand() -> Hand:
-        return Hand(stack.shop, stack.crm, Bank(stack.urls.intake, bank_key), watch)
+        teller = Teller(stack.onec, stack.statements)
+        return Hand(stack.shop, stack.crm, Bank(stack.urls.intake, bank_key), teller, watch)
 
     player = Player(day, faults, day_s, watch, hand)
-    with Screen(console, day, stack.wiring.ledger, {"crm": stack.crm, "shop": stack.shop}) as screen:
+    sites = {"crm": stack.crm, "shop": stack.shop, "onec": stack.onec}
+    with Screen(console, day, stack.wiring.ledger, sites) as screen:
         tick = partial(screen.show, player.played.done)
         watch.begin()
         player.begin(portal, shop)
+        accountant.begin()
         try:
-            while not player.over:
+            while not (player.over and accountant.over):
                 tick()
                 time.sleep(_LOOK_S)
         finally:
             player.stop()
+            accountant.stop()
         if player.failure:
             raise player.failure
-        evening = Evening(stack.wiring, portal, shop, tick)
+        evening = Evening(stack.wiring, (portal, shop, onec), tick)
         rested = evening.fall(_REST_S)
         watch.end()
         screen.show(player.played.done, force=True)
-    verdict = judge(shop.get("state"), portal.get("state"), player.played.stories, player.played.leads)
-    figures = _figures(verdict, player.played, watch, evening, (portal, shop), rested=rested)
-    _tell(console, stack, verdict, player.played, watch, evening, rested=rested)
+    crm = portal.get("state")
+    verdict = judge(shop.get("state"), crm, player.played.stories, player.played.leads)
+    sides = parties_judged.judge(onec.get("state"), crm, books.parties)
+    player.played.undone += accountant.undone
+    figures = _figures(verdict, sides, player.played, watch, evening, (portal, shop, onec), rested=rested)
+    _tell(console, stack, verdict, sides, player.played, watch, evening, rested=rested)
     return figures
 
 
@@ -95,30 +112,53 @@ def _trouble(seed: int, day_s: float) -> list[trouble.Fault]:
 
 
 def _figures(
-    verdict: Verdict, played: Played, watch: Watch, evening: Evening, sites: tuple[Control, ...], *, rested: bool
+    verdict: Verdict,
+    sides: Sides,
+    played: Played,
+    watch: Watch,
+    evening: Evening,
+    sites: tuple[Control, ...],
+    *,
+    rested: bool,
 ) -> Figures:
     summaries = [site.get("calls/summary") for site in sites]
-    dead = evening.open_letters()
+    dead, (left, ruled) = evening.open_letters(), evening.conflicts()
     good = verdict.in_sync == verdict.orders and not (verdict.lost or verdict.duplicates or dead or played.undone)
+    good = good and sides.in_sync == sides.parties and bool(left and ruled)
     return Figures(
         ok=good and rested and not evening.waiting(),
         orders=verdict.orders,
         in_sync=verdict.in_sync,
         payments=sum(played.done[kind] for kind in PAYS),
-        lost=len(verdict.lost),
-        duplicates=len(verdict.duplicates),
+        lost=len(verdict.lost) + len(sides.lost),
+        duplicates=len(verdict.duplicates) + len(sides.duplicates),
         writes=sum(summary["writes"] for summary in summaries),
         requests=sum(summary["requests"] for summary in summaries),
         payment_ms_p50=watch.percentile(0.5),
         payment_ms_p99=watch.percentile(0.99),
         dead_letters=dead,
+        counterparties=sides.in_sync,
+        conflicts_open=left,
+        conflicts_decided=ruled,
     )
 
 
 def _tell(
-    console: Console, stack: Stack, verdict: Verdict, played: Played, watch: Watch, evening: Evening, *, rested: bool
+    console: Console,
+    stack: Stack,
+    verdict: Verdict,
+    sides: Sides,
+    played: Played,
+    watch: Watch,
+    evening: Evening,
+    *,
+    rested: bool,
 ) -> None:
     console.print(report.table(verdict))
+    console.print(report.parties_table(sides))
+    for odd in [*sides.duplicates, *sides.lost][:_LISTED]:
+        console.print(odd.sentence(), highlight=False, markup=False, soft_wrap=True)
+    report.conflicts_told(console, stack.wiring.ledger)
     report.explain(console, stack.wiring.ledger, verdict)
     for line in played.undone[:10]:
         console.print(f"not done: {line}", highlight=False, markup=False)

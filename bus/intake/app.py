@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 
 from bus.config import Config
-from bus.intake import bitrix24, events, openapi, operations, problems, shop
+from bus.intake import bitrix24, events, onec, openapi, operations, problems, shop
 from bus.intake.commits import GroupCommit
 from bus.intake.desk import Desk
 from bus.intake.metrics import Meters
@@ -34,11 +34,12 @@ def create_app(
     ready: Callable[[], None] = always,
     now: Callable[[], datetime] = utcnow,
     meters: Meters | None = None,
+    exchange: onec.Exchange | None = None,
 ) -> FastAPI:
     """The public door as an ASGI application. Raises ConfigError for a key that cannot be one.
 
     `ready` is asked by GET /ready and raises Transient or NotReady; `door` and `ready` may block: they run in threads,
-    `door` in one of its own.
+    `door` in one of its own. `exchange`: what a 1C that takes us for a site is served from.
     """
     meters = meters or Meters()
     desk = Desk(config, GroupCommit(door, meters), mappings, Keyring(config, now), meters, now)
@@ -47,6 +48,8 @@ def create_app(
     )
     for routes in (events.router(desk), bitrix24.router(desk), shop.router(desk), operations.router(meters, ready)):
         app.include_router(routes)
+    if exchange is not None:
+        app.include_router(onec.router(config, mappings, exchange))
     problems.install(app, now)
     app.add_middleware(Observed, meters=meters)
     openapi.install(app, ShopEvent=shop.ShopEvent.model_json_schema())

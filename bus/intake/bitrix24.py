@@ -1,5 +1,9 @@
 """POST /bitrix24/{system}: a portal's outgoing webhook, "deal 759 changed"; the system's lane fetches the rest.
 
+Requisites, accounts and addresses have events of their own, which do not say whose they are: they are notified as parts
+of a counterparty ("requisite:501"), and reading tells whose. Of one that was deleted nobody can tell that any more:
+reconciliation finds it. Counterparties are told of only where their route takes them in.
+
 Bitrix24 sends each of these once and never again, with the record's id and no state. There is no delivery id, and two
 changes in one second look the same, so that every one is journaled as "this record is dirty" and none dropped here.
 """
@@ -16,7 +20,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import SecretStr
 
-from bus.config import System
+from bus.config import Mode, System
 from bus.errors import BadInput
 from bus.intake import body, openapi, php_form
 from bus.intake.desk import Desk, Taken
@@ -34,6 +38,20 @@ DEAL_EVENTS = {
     "ONCRMDEALMOVETOCATEGORY": False,
     "ONCRMDEALDELETE": True,
 }
+#: event -> what of a counterparty it names
+PARTY_EVENTS = {
+    f"ONCRM{name}{verb}": part
+    for name, part, verbs in (
+        ("COMPANY", "company", ("ADD", "UPDATE", "DELETE")),
+        ("CONTACT", "contact", ("ADD", "UPDATE", "DELETE")),
+        ("REQUISITE", "requisite", ("ADD", "UPDATE")),
+        ("BANKDETAIL", "bankdetail", ("ADD", "UPDATE")),
+        ("ADDRESS", "address", ("REGISTER", "UNREGISTER")),
+    )
+    for verb in verbs
+}
+_OWNERS = {"3": "contact", "4": "company"}
+"""entityTypeId of those whom requisites and addresses belong to."""
 
 _EVENT = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _ID = re.compile(r"[1-9][0-9]{0,17}")
@@ -61,12 +79,34 @@ def _arrival(desk: Desk, name: str, system: System, raw: bytes) -> Arrival | Non
     form = php_form.parse(raw)
     _authenticate(system, form)
     event = _event(form)
-    if event not in DEAL_EVENTS:
+    changed = _deal(name, event, form) or _party(desk, name, event, form)
+    if changed is None:
         desk.meters.ignored.labels(name, PATH).inc()
         _log.info("intake.ignored", system=name, name=event)
         return None
-    changed = Notification(name, "deal", _deal_id(form), deleted=DEAL_EVENTS[event])
     return Arrival(notifications=[changed])
+
+
+def _deal(system: str, event: str, form: Form) -> Notification | None:
+    if event not in DEAL_EVENTS:
+        return None
+    return Notification(system, "deal", _id(form, "deal"), deleted=DEAL_EVENTS[event])
+
+
+def _party(desk: Desk, system: str, event: str, form: Form) -> Notification | None:
+    """A change of a counterparty, or of a part of it."""
+    part = PARTY_EVENTS.get(event)
+    if part is None or desk.config.route(system, "counterparty").inward is Mode.OFF:
+        return None
+    found = _addressed(form) if part == "address" else f"{part}:{_id(form, part)}"
+    deleted = event in ("ONCRMCOMPANYDELETE", "ONCRMCONTACTDELETE")
+    return Notification(system, "party", found, deleted=deleted) if found else None
+
+
+def _addressed(form: Form) -> str | None:
+    """Whose address it is: the anchor's; nothing to us where that is a lead's."""
+    owner = _OWNERS.get(php_form.text(form, "data", "FIELDS", "ANCHOR_TYPE_ID"))
+    return f"{owner}:{_id(form, owner, 'ANCHOR_ID')}" if owner else None
 
 
 def _authenticate(system: System, form: Form) -> None:
@@ -90,8 +130,8 @@ def _event(form: Form) -> str:
     return event
 
 
-def _deal_id(form: Form) -> str:
-    deal = php_form.text(form, "data", "FIELDS", "ID")
-    if not _ID.fullmatch(deal):
-        raise BadInput("data[FIELDS][ID]: not the id of a deal", field="data[FIELDS][ID]")
-    return deal
+def _id(form: Form, what: str, name: str = "ID") -> str:
+    said = php_form.text(form, "data", "FIELDS", name)
+    if not _ID.fullmatch(said):
+        raise BadInput(f"data[FIELDS][{name}]: not the id of a {what}", field=f"data[FIELDS][{name}]")
+    return said

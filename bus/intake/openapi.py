@@ -138,7 +138,8 @@ def _signature() -> list[Said]:
 _PORTAL_EVENT: Said = {
     "type": "object",
     "required": ["event", "auth[application_token]"],
-    "description": "As Bitrix24 sends it, in PHP's brackets. Deal events are taken, others answered with 202.",
+    "description": "As Bitrix24 sends it, in PHP's brackets. Events of deals are taken, and of counterparties where "
+    "their route takes them in; others are answered with 202.",
     "properties": {
         "event": {"type": "string", "examples": ["ONCRMDEALUPDATE"]},
         "data[FIELDS][ID]": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},

@@ -34,7 +34,10 @@ def key(system: str, subject: str) -> str:
 
 
 def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) -> None:
-    """Ask, or bring an open question up to date. The deadline stands from when it was first asked."""
+    """Ask, or bring an open question up to date; who knows of no candidates takes none away.
+
+    The deadline stands from when it was first asked.
+    """
     if not questions:
         return
     some = [asdict(one) | {"entity_id": str(one.entity_id) if one.entity_id else None} for one in questions]
@@ -46,7 +49,8 @@ def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) 
              AS new(asks text, system text, subject text, entity_id uuid, about jsonb, candidates jsonb)
            ORDER BY system, subject
            ON CONFLICT (system, subject) WHERE state = 'open'
-           DO UPDATE SET candidates = excluded.candidates, about = excluded.about""",
+           DO UPDATE SET about = old.about || excluded.about, candidates =
+             CASE WHEN excluded.candidates = '[]' THEN old.candidates ELSE excluded.candidates END""",
         [seconds, bulk(some)],
     )
 

@@ -1,4 +1,4 @@
-"""The invented company of `bus up` and the demo: a configuration that connects the two stand-ins, and their set-up."""
+"""The invented company of `bus up` and the demo: a configuration that connects the stand-ins, and their set-up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from bus.ports import Tables
 from bus.supervise.control import Control
 from bus.supervise.ports import LOOPBACK, Ports
 
-CRM, SHOP, BANK = "crm", "shop", "bank"
+CRM, SHOP, BANK, BOOKS, STATEMENTS = "crm", "shop", "bank", "onec", "statements"
+ACCOUNT = "40702810400000012345"
+"""The company's account, which its statements are of."""
+RETAIL = "0f1a2b3c-0000-4000-8000-00000000b0b0"
+"""The counterparty of the books that stands for every buyer without an INN."""
 FIELDS = {
     "products": "string",
     "order_id": "string",
@@ -50,6 +54,8 @@ class Company:
             "BUS_SANDBOX_SHOP_URL": f"http://{LOOPBACK}:{self.ports.shop}/rest/1/sandbox/",
             "BUS_SANDBOX_SHOP_KEY": self.shop_key,
             "BUS_SANDBOX_BANK_KEY": self.bank_key,
+            "BUS_SANDBOX_ONEC_URL": f"http://{LOOPBACK}:{self.ports.onec}/base/odata/standard.odata/",
+            "BUS_SANDBOX_ONEC_PASSWORD": "secret",
         }
 
 
@@ -62,16 +68,16 @@ def _key() -> str:
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def write_config(company: Company, file: Path) -> None:
+def write_config(company: Company, file: Path, statements: Path) -> None:
     """The configuration as a file of its owner alone. Secrets are named in it, and stand in the environment."""
     text = "# Made by `bus up` for its stand-in systems; start from deploy/bus.example.yaml for your own.\n"
-    text += yaml.safe_dump(_document(company), sort_keys=False, allow_unicode=True)
+    text += yaml.safe_dump(_document(company, statements), sort_keys=False, allow_unicode=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
         opened.write(text)
     file.chmod(0o600)
 
 
-def _document(company: Company) -> dict[str, Any]:
+def _document(company: Company, statements: Path) -> dict[str, Any]:
     rate = {"per_second": 2, "burst": 50} if company.limited else {"per_second": 0}
     return {
         "systems": {
@@ -83,7 +89,10 @@ def _document(company: Company) -> dict[str, Any]:
                 "rate": rate,
                 "timeout_s": 10,
                 "late_s": 3,
-                "routes": {"order": {"in": "full", "out": "full"}},
+                "routes": {
+                    "order": {"in": "full", "out": "full"},
+                    "counterparty": {"in": "full", "out": "full"},
+                },
             },
             SHOP: {
                 "kind": "bitrix_cms",
@@ -103,6 +112,26 @@ def _document(company: Company) -> dict[str, Any]:
                 "keys": ["${BUS_SANDBOX_BANK_KEY}"],
                 "routes": {"payment": {"in": "full"}},
             },
+            BOOKS: {
+                "kind": "onec",
+                "url": "${BUS_SANDBOX_ONEC_URL}",
+                "user": "bus",
+                "password": "${BUS_SANDBOX_ONEC_PASSWORD}",
+                "timeout_s": 30,
+                "late_s": 3,
+                "settings": {"create_goods": "yes", "retail_counterparty": RETAIL},
+                "routes": {
+                    "order": {"in": "update-only", "out": "full"},
+                    "payment": {"in": "full"},
+                    "counterparty": {"in": "full", "out": "full"},
+                },
+            },
+            STATEMENTS: {
+                "kind": "bank",
+                "folder": str(statements),
+                "accounts": [ACCOUNT],
+                "routes": {"payment": {"in": "full"}},
+            },
         },
         # Shorter than in production, for a day that lasts a minute, and so that a killed worker's claims lapse soon.
         "limits": {
@@ -112,13 +141,23 @@ def _document(company: Company) -> dict[str, Any]:
             "sweep_s": 2.0,
             "republish_after_s": 5.0,
             "reconcile_s": 60.0,
+            "poll_s": 3.0,
+            "folders_s": 2.0,
             "breaker_open_s": 3.0,
         },
     }
 
 
-def furnish(company: Company, crm: Control, shop: Control, tables: Callable[[str, str], Tables], intake: str) -> None:
+def furnish(
+    company: Company,
+    crm: Control,
+    shop: Control,
+    onec: Control,
+    tables: Callable[[str, str], Tables],
+    intake: str,
+) -> None:
     """Set the stand-ins up as an administrator would: user fields, order statuses, limits, webhooks to the intake."""
+    onec.act("create_counterparty", name="Розничный покупатель", fields={"Ref_Key": RETAIL})
     portal, codes = tables(CRM, "bitrix24"), tables(SHOP, "bitrix_cms")
     names = {portal.name("fields", key): kind for key, kind in FIELDS.items()}
     present = crm.get("settings")["fields"]

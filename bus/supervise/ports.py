@@ -20,10 +20,11 @@ class Ports:
     crm: int = 0
     shop: int = 0
     flower: int = 0
+    onec: int = 0
 
     def found(self) -> Ports:
         """The same with every 0 replaced."""
-        return Ports(*(port or free() for port in (self.intake, self.crm, self.shop, self.flower)))
+        return Ports(*(port or free() for port in (self.intake, self.crm, self.shop, self.flower, self.onec)))
 
 
 def free() -> int:

@@ -76,12 +76,13 @@ class Urls:
     flower: str | None = None
     crm: str | None = None
     shop: str | None = None
+    onec: str | None = None
 
 
 class Stack:
     """A running bus. `with Stack(wire) as stack:`; leaving it stops everything and removes what was temporary.
 
-    Without `config` it brings two stand-in systems and a configuration that connects them. Their data live in memory,
+    Without `config` it brings three stand-in systems and a configuration that connects them. Their data live in memory,
     so then the ledger is temporary too, unless BUS_DATABASE_URL says otherwise. Raises ConfigError, StackError and
     embedded.EngineError, in plain words.
     """
@@ -127,6 +128,16 @@ class Stack:
         return Control(f"http://{LOOPBACK}:{self.ports.shop}")
 
     @property
+    def onec(self) -> Control:
+        """A new connection to the stand-in 1C."""
+        return Control(f"http://{LOOPBACK}:{self.ports.onec}")
+
+    @property
+    def statements(self) -> Path:
+        """The folder that the bank's statements are put into."""
+        return self.folder / "statements"
+
+    @property
     def urls(self) -> Urls:
         """What people may open."""
         base = f"http://{LOOPBACK}:"
@@ -136,6 +147,7 @@ class Stack:
             flower=f"{base}{self.ports.flower}/" if self._flower else None,
             crm=f"{base}{self.ports.crm}/_sandbox/" if stand_ins else None,
             shop=f"{base}{self.ports.shop}/_sandbox/" if stand_ins else None,
+            onec=f"{base}{self.ports.onec}/_sandbox/" if stand_ins else None,
         )
 
     def pids(self) -> dict[str, int]:
@@ -169,7 +181,8 @@ class Stack:
         self._environment = {**os.environ, **extra, "PYTHONPATH": _python_path()}
         self._path = (self._file or self.folder / "bus.yaml").resolve()
         if self.company:
-            invented.write_config(self.company, self._path)
+            self.statements.mkdir(mode=0o700, exist_ok=True)
+            invented.write_config(self.company, self._path, self.statements)
         self.config = configuration.load(self._path, self._environment)
 
     def _engines(self) -> None:
@@ -199,13 +212,15 @@ class Stack:
         return self.folder / "engines"
 
     def _stand_ins(self, company: Company) -> None:
-        self._say("starting a stand-in Bitrix24 and a stand-in shop")
+        self._say("starting a stand-in Bitrix24, shop and 1C")
         group = self._group()
         group.append(self._child("sandbox-crm", stand_in("bitrix24", self.ports.crm)))
         group.append(self._child("sandbox-shop", stand_in("shop", self.ports.shop)))
+        group.append(self._child("sandbox-onec", stand_in("onec", self.ports.onec)))
         self._until("sandbox-crm", self.crm.ready)
         self._until("sandbox-shop", self.shop.ready)
-        invented.furnish(company, self.crm, self.shop, self.wiring.mappings.tables, self.urls.intake)
+        self._until("sandbox-onec", self.onec.ready)
+        invented.furnish(company, self.crm, self.shop, self.onec, self.wiring.mappings.tables, self.urls.intake)
 
     def _bus(self) -> None:
         """Intake, workers, beat, Flower; stopped from the producers down: beat and intake before those who work."""

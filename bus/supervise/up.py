@@ -73,6 +73,7 @@ def _tell(stack: Stack, say: Say) -> None:
     if urls.crm and urls.shop:
         say(f"stand-in Bitrix24 {urls.crm}   state, act, faults, calls; its REST door is /rest/1/sandbox/")
         say(f"stand-in shop     {urls.shop}")
+        say(f"stand-in 1C       {urls.onec}   its OData door is /base/odata/standard.odata/")
     say(f"configuration     {stack.settings.config}")
     say(f"logs              {stack.folder / 'logs'}")
     say("running until Ctrl-C")

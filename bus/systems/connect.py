@@ -6,15 +6,23 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from bus.budget import Budget
 from bus.claims import Claims
 from bus.config import System
 from bus.errors import ConfigError
 from bus.ports import Adapter, Redis
+from bus.slots import Slots
 from bus.systems.bitrix24 import Bitrix24
+from bus.systems.bitrix24_tasks import Bitrix24Tasks
 from bus.systems.bitrix_cms import BitrixCms
-from bus.systems.bitrix_rest import Breaker, Rest
+from bus.systems.bitrix_rest import Breaker, Rest, Unbroken
 from bus.systems.http import Hook
+from bus.systems.onec_calls import Calls
+from bus.systems.onec_http import Gate
+from bus.systems.onec_memory import Memory
+from bus.systems.onec_odata import OneC
 
 
 class Urgent(Adapter, Protocol):
@@ -29,8 +37,33 @@ class Urgent(Adapter, Protocol):
         ...
 
 
-KINDS: dict[str, Callable[[str, System, Rest], Urgent]] = {"bitrix24": Bitrix24, "bitrix_cms": BitrixCms}
-"""Kind of a system to its adapter; a system of kind "events" is not called by us and has none."""
+BITRIX: dict[str, Callable[[str, System, Rest], Urgent]] = {"bitrix24": Bitrix24, "bitrix_cms": BitrixCms}
+"""Adapters that are built on the REST of Bitrix."""
+
+
+def _bitrix(name: str, config: System, url: SecretStr, client: Redis, breaker: Breaker | None, egress: str) -> Urgent:
+    hook = Hook(url, timeout_s=config.timeout_s)
+    budget = budget_of(name, config, client, egress=egress)
+    return BITRIX[config.kind](name, config, Rest(name, hook, budget, breaker=breaker, claims=Claims(client, name)))
+
+
+def _onec(name: str, config: System, url: SecretStr, client: Redis, breaker: Breaker | None, egress: str) -> Urgent:
+    if config.user is None or config.password is None:
+        raise ConfigError(
+            f"systems.{name}: user and password are missing: the login of this 1C, made for the bus alone"
+        )
+    sessions = config.settings.get("sessions", "auto") == "auto"
+    gate = Gate(url, config.user, config.password, timeout_s=config.timeout_s, sessions=sessions)
+    slots = Slots(client, name, limit=config.concurrency, timeout_s=config.timeout_s)
+    budget = budget_of(name, config, client, egress=egress)
+    calls = Calls(name, gate, budget, slots, breaker or Unbroken())
+    return OneC(name, config, calls, Memory(client, name, gate.address.root))
+
+
+Make = Callable[[str, System, SecretStr, Redis, Breaker | None, str], Urgent]
+
+KINDS: dict[str, Make] = {"bitrix24": _bitrix, "bitrix_cms": _bitrix, "onec": _onec}
+"""Kind of a system to its adapter; systems of other kinds are not called by us and have none."""
 
 
 def connect(
@@ -41,12 +74,10 @@ def connect(
     `client` keeps the request budget, `egress` names the address we go out by, `breaker` guards each request.
     Raises ConfigError for a kind without an adapter.
     """
-    kind = KINDS.get(config.kind)
-    if kind is None or config.url is None:
+    make = KINDS.get(config.kind)
+    if make is None or config.url is None:
         raise ConfigError(f"systems.{name}: kind {config.kind!r} is not called by the bus, it has no adapter")
-    hook = Hook(config.url, timeout_s=config.timeout_s)
-    budget = budget_of(name, config, client, egress=egress)
-    return kind(name, config, Rest(name, hook, budget, breaker=breaker, claims=Claims(client, name)))
+    return make(name, config, config.url, client, breaker, egress)
 
 
 def budget_of(name: str, config: System, client: Redis, *, egress: str = "default") -> Budget:
@@ -54,3 +85,14 @@ def budget_of(name: str, config: System, client: Redis, *, egress: str = "defaul
     url = config.url.get_secret_value() if config.url else ""
     portal = urlsplit(url).netloc.rpartition("@")[2]
     return Budget(client, config.rate, system=name, portal=portal, egress=egress)
+
+
+def tasks_of(
+    name: str, config: System, client: Redis, *, breaker: Breaker | None = None, egress: str = "default"
+) -> Bitrix24Tasks:
+    """The tasks of a portal, within its request budget. Raises ConfigError for a system that is no portal."""
+    if config.kind != "bitrix24" or config.url is None:
+        raise ConfigError(f"systems.{name}: kind {config.kind!r} has no tasks for people")
+    hook = Hook(config.url, timeout_s=config.timeout_s)
+    budget = budget_of(name, config, client, egress=egress)
+    return Bitrix24Tasks(Rest(name, hook, budget, breaker=breaker), config.zone, config.integration_user)

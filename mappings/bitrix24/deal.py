@@ -1,8 +1,11 @@
 """A deal of Bitrix24 and the canonical order: how the CRM sees an order.
 
-Raw: {"item": crm.item of type 2, "rows": product rows, "contact": crm.item of type 3 or null, "order_ids": [...]}.
-A key that is absent was not read and says nothing. A deal without a contact says nothing about the customer: somebody
-who unlinks a contact does not mean to erase the buyer's phone in the shop.
+Raw: {"item": crm.item of type 2, "rows": product rows, "contact": crm.item of type 3 or null, "company": {"item",
+"requisite"} or null, "order_ids": [...]}. A key that is absent was not read and says nothing. A deal without a contact
+says nothing about the customer: somebody who unlinks a contact does not mean to erase the buyer's phone in the shop.
+
+For whom an order is, a deal says by the company that it is linked to. A new deal is linked to the one that has the
+order's INN and KPP, if there is one; later that is the managers' to change, and only read.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ ORIGINATOR = "integration-bus"
 
 _STAGE, _PAID = "deal_stage", "payment_status"
 _CUSTOMER = ("name", "phone", "email")
+_COMPANY = ("company", "inn", "kpp")
 _NAMED = {
     "number": "number",
     "delivery.method": "delivery_method",
@@ -73,29 +77,45 @@ class _Contact(Read):
     fm: Annotated[list[_Multi] | None, Listed] = None
 
 
+class _Named(Read):
+    title: Text = None
+
+
+class _Requisite(Read):
+    inn: Text = Field(default=None, alias="RQ_INN")
+    kpp: Text = Field(default=None, alias="RQ_KPP")
+
+
+class _Company(Read):
+    item: _Named
+    requisite: _Requisite | None = None
+
+
 class _Deal(Read):
     item: _Item
     rows: Annotated[list[_Row] | None, Listed] = None
     contact: _Contact | None = None
+    company: _Company | None = None
     order_ids: Annotated[list[Id] | None, Listed] = Field(default=None, alias="order_ids")
 
 
 def carries(tables: Tables) -> frozenset[str]:
     """Everything but what has no user field in this portal."""
     named = {field for field, key in _NAMED.items() if tables.name("fields", key)}
-    return frozenset({"status", "total", "lines", "comment", *(f"customer.{key}" for key in _CUSTOMER), *named})
+    customer = (f"customer.{key}" for key in (*_CUSTOMER, *_COMPANY))
+    return frozenset({"status", "total", "lines", "comment", *customer, *named})
 
 
 def writes(tables: Tables) -> frozenset[str]:
-    """A deal takes everything that it holds."""
-    return carries(tables)
+    """A deal takes everything that it holds, but for another company."""
+    return carries(tables) - {f"customer.{key}" for key in _COMPANY}
 
 
 def asks(fields: Collection[str], tables: Tables) -> frozenset[str]:
-    """Product rows and the contact are read by calls of their own, and so are the portal's links of orders."""
+    """Product rows, contact and company are read by calls of their own, and so are the portal's links of orders."""
     parts = {"rows"} if "lines" in fields else set[str]()
-    if any(field.startswith("customer.") for field in fields):
-        parts.add("contact")
+    parts |= {"contact"} if any(f"customer.{key}" in fields for key in _CUSTOMER) else set()
+    parts |= {"company"} if any(f"customer.{key}" in fields for key in _COMPANY) else set()
     if tables.name("fields", "order_links"):
         parts.add("links")
     return frozenset(parts)
@@ -130,6 +150,7 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
 def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     """What to write so that the deal says `fields`: {"item", "rows", "contact", "order_id"}, each only where needed.
 
+    A new deal also says whose requisites its company should have: {"company": {"inn", "kpp"}}.
     `fields["@records"]` names the linked records ({"shop": {"order": "236"}}). A stage nobody mapped is never left:
     the status is then not written. A total is never cleared. Raises UnknownCode when a status has no stage in the
     deal's funnel.
@@ -147,7 +168,7 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
         **_order_field(order_id, present, tables),
         **_title(fields, present),
     }
-    change: Raw = {"item": item, "contact": _contact(due), "rows": _rows(due)}
+    change: Raw = {"item": item, "contact": _contact(due), "rows": _rows(due), "company": _whose(fields, present)}
     change = {name: part for name, part in change.items() if part or (name == "rows" and "lines" in due)}
     return change | _link(order_id, deal, present, tables)
 
@@ -164,6 +185,8 @@ def _says(deal: _Deal, raw: Raw, tables: Tables) -> Fields:
         said["lines"] = _lines(deal.rows, _products(raw["item"], tables))
     if deal.contact:
         said |= _customer(deal.contact)
+    if deal.company:
+        said |= _client(deal.company)
     return said
 
 
@@ -234,6 +257,14 @@ def _customer(contact: _Contact) -> Fields:
     if contact.fm is not None:
         said["customer.phone"] = values.phone(_first(contact.fm, "PHONE"))
         said["customer.email"] = values.email(_first(contact.fm, "EMAIL"))
+    return said
+
+
+def _client(company: _Company) -> Fields:
+    """The linked company; one without a requisite says only its name."""
+    said: Fields = {"customer.company": values.name(company.item.title)}
+    if row := company.requisite:
+        said |= {"customer.inn": values.requisite(row.inn), "customer.kpp": values.requisite(row.kpp)}
     return said
 
 
@@ -319,6 +350,11 @@ def _user_value(field: str, value: Json, tables: Tables) -> str:
 
 def _contact(due: Fields) -> Raw:
     return {key: due[f"customer.{key}"] for key in _CUSTOMER if f"customer.{key}" in due}
+
+
+def _whose(fields: Fields, present: Raw | None) -> Raw:
+    inn = fields.get("customer.inn") if present is None else None
+    return {"inn": inn, "kpp": fields.get("customer.kpp")} if inn else {}
 
 
 def _rows(due: Fields) -> list[Raw]:

@@ -27,6 +27,9 @@ _PROPERTIES = {
     "customer.name": "name",
     "customer.phone": "phone",
     "customer.email": "email",
+    "customer.company": "company",
+    "customer.inn": "inn",
+    "customer.kpp": "kpp",
     "delivery.address": "address",
 }
 """Canonical fields that live in order properties, by their key in the table of names `properties`."""
@@ -34,6 +37,9 @@ _READERS = {
     "customer.name": values.name,
     "customer.phone": values.phone,
     "customer.email": values.email,
+    "customer.company": values.name,
+    "customer.inn": values.requisite,
+    "customer.kpp": values.requisite,
     "delivery.address": values.long,
 }
 

@@ -414,3 +414,45 @@ def test_our_own_word_read_before_its_answer_is_in_is_no_news() -> None:
     assert known.fields["comment"] == "C"
     assert record.base["comment"] == "B"
     assert merged.changes == ()
+
+
+def test_lists_of_phones_that_meet_for_the_first_time_are_both_kept() -> None:
+    entity = Entity("counterparty", {"phones": ["+71"]}, {"phones": Said(NOON, "crm", "1")})
+    record = Record({})
+    merged = merge(entity, record, Incoming("onec", "2", NOON, {"phones": ["+72", "+71"]}), {"phones": Newest()})
+    assert (entity.fields["phones"], merged.outcome) == (["+71", "+72"], Outcome.APPLIED)
+    assert record.base["phones"] == ["+72", "+71"], "so that both are due to it"
+    later = Incoming("onec", "3", NOON + timedelta(minutes=1), {"phones": ["+72"]})
+    merge(entity, record, later, {"phones": Newest()})
+    assert entity.fields["phones"] == ["+72"], "from then on a phone that is taken away is gone"
+
+
+def test_an_owner_rules_once_it_has_spoken_and_not_before() -> None:
+    rules = {"number": Owner(("shop",))}
+    entity = Entity("order", {"number": "1"}, {"number": Said(NOON, "crm", "1")})
+    merge(entity, Record({"number": "1"}), Incoming("crm", "2", NOON, {"number": "2"}), rules)
+    assert entity.fields["number"] == "2"
+    merge(entity, Record({}), Incoming("shop", "3", NOON, {"number": "3"}), rules)
+    merge(entity, Record({"number": "3"}), Incoming("crm", "4", NOON + timedelta(minutes=5), {"number": "4"}), rules)
+    assert entity.fields["number"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("payments", "settled", "paid", "status"),
+    [
+        ([("60.00", "paid"), ("40.00", "refund")], None, "20.00", "partial"),
+        ([("100.00", "paid"), ("100.00", "refund")], None, "0.00", "refunded"),
+        ([("30.00", "refund")], None, "0.00", "refunded"),
+        ([], True, "100.00", "paid"),
+        ([("60.00", "paid")], True, "100.00", "paid"),
+        ([("60.00", "paid")], False, "60.00", "partial"),
+    ],
+)
+def test_refunds_count_against_what_was_received_and_the_books_may_call_it_settled(
+    payments: list, settled: bool | None, paid: str, status: str
+) -> None:
+    rub = {"currency": "RUB"}
+    fields = {"total": {"amount": "100.00", **rub}} | ({} if settled is None else {"settled": settled})
+    entity = Entity("order", fields, {})
+    settle(entity, [{"amount": {"amount": sum_, **rub}, "status": how} for sum_, how in payments], event="1", at=NOON)
+    assert (entity.fields["paid_total"]["amount"], entity.fields["payment_status"]) == (paid, status)

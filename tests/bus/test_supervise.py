@@ -145,21 +145,23 @@ def test_children_end_and_the_folder_goes_when_the_supervisor_is_killed(tmp_path
 def test_ports_that_were_asked_for_are_kept_and_others_found() -> None:
     ports = Ports(intake=8123).found()
     assert ports.intake == 8123
-    assert len({ports.crm, ports.shop, ports.flower} - {0}) == 3
+    assert len({ports.crm, ports.shop, ports.flower, ports.onec} - {0}) == 4
 
 
 def test_the_invented_company_has_a_configuration_without_secrets_that_is_its_owners_alone(tmp_path: Path) -> None:
     company = invented.found(Ports().found(), limited=True)
-    invented.write_config(company, tmp_path / "bus.yaml")
+    invented.write_config(company, tmp_path / "bus.yaml", tmp_path)
     text = (tmp_path / "bus.yaml").read_text()
     assert (tmp_path / "bus.yaml").stat().st_mode & 0o777 == 0o600
     assert not [secret for secret in company.environment.values() if secret in text]
 
 
 @pytest.mark.parametrize(("limited", "rate"), [(True, 2), (False, 0)])
-def test_the_invented_company_is_limited_like_the_cloud_or_not_at_all(limited: bool, rate: int) -> None:
+def test_the_invented_company_is_limited_like_the_cloud_or_not_at_all(
+    tmp_path: Path, limited: bool, rate: int
+) -> None:
     company = invented.found(Ports().found(), limited=limited)
-    config = from_document(invented._document(company), company.environment)
+    config = from_document(invented._document(company, tmp_path), company.environment)
     assert config.systems["crm"].rate.per_second == rate
 
 

@@ -18,6 +18,7 @@ def config_of(folder: Path | None = None, **crm_settings: str) -> Config:
                     "kind": "bitrix24",
                     "url": "https://crm.example/rest/1/a/",
                     "application_token": "t",
+                    "integration_user": "1",
                     "settings": crm_settings,
                 },
                 "onec": {"kind": "events"},
@@ -28,12 +29,18 @@ def config_of(folder: Path | None = None, **crm_settings: str) -> Config:
     )
 
 
+_TABLES = """
+bitrix24:
+  codes: {users: {"7": anna@example.ru}}
+  names: {fields: {order_links: crm.orderentity}, party_fields: {credit_terms: UF_CRM_CREDIT_TERMS}}
+"""
+
+
 @pytest.fixture(scope="session")
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """What is shipped, for a shop and a portal on one box: its links of deals to orders are on."""
     folder = tmp_path_factory.mktemp("one_box")
-    links = "bitrix24: {names: {fields: {order_links: crm.orderentity}}}"
-    (folder / "tables.yaml").write_text(links, encoding="utf-8")
+    (folder / "tables.yaml").write_text(_TABLES, encoding="utf-8")
     return Registry(config_of(folder))
 
 

@@ -39,6 +39,34 @@ def test_a_contact_whose_phones_were_not_read_says_only_its_name(crm):
     assert deal.to_canonical(raw(contact={"name": "Анна"}), crm).data["customer"] == {"name": "Анна"}
 
 
+@pytest.mark.parametrize(
+    ("company", "said"),
+    [
+        (None, {}),
+        ({"item": {"title": " ООО  Ромашка"}, "requisite": None}, {"company": "ООО Ромашка"}),
+        (
+            {"item": {"title": "Ромашка"}, "requisite": {"RQ_INN": "7707 083893", "RQ_KPP": ""}},
+            {"company": "Ромашка", "inn": "7707083893", "kpp": None},
+        ),
+    ],
+)
+def test_a_deal_says_for_whom_it_is_by_its_company(crm, company, said):
+    assert deal.to_canonical(raw(company=company), crm).data.get("customer", {}) == said
+
+
+def test_only_a_new_deal_asks_for_a_company_by_its_requisites(crm):
+    fields = {"customer.company": "ООО Ромашка", "customer.inn": "7707083893", "customer.kpp": "773601001"}
+    assert deal.from_canonical(fields, None, crm) == {"company": {"inn": "7707083893", "kpp": "773601001"}}
+    assert deal.from_canonical(fields, raw(company=None), crm) == {}
+    assert deal.from_canonical({"customer.company": "ООО Ромашка"}, None, crm) == {}
+    assert not {"customer.company", "customer.inn", "customer.kpp"} & deal.writes(crm)
+
+
+def test_a_company_is_read_only_for_what_it_says(crm):
+    assert deal.asks({"customer.inn"}, crm) == {"company", "links"}
+    assert deal.asks({"customer.phone"}, crm) == {"contact", "links"}
+
+
 def test_a_deal_without_a_time_of_change_is_refused(crm):
     with pytest.raises(ValidationError, match="updatedTime"):
         deal.to_canonical({"item": {"stageId": "NEW"}}, crm)

@@ -21,6 +21,8 @@ from bus.ledger import journal
 from bus.sandbox.bitrix24 import Portal
 from bus.sandbox.bitrix24 import create_app as create_site
 from bus.sandbox.bitrix_cms import Shop
+from bus.sandbox.onec import Base
+from bus.sandbox.server import create_app as create_base
 from bus.sandbox.server import rest_url, running
 from workers.bootstrap import Wiring
 
@@ -32,7 +34,17 @@ ROUTES: dict[str, Any] = {
     "crm": {"order": {"in": "full", "out": "full"}},
     "shop": {"order": {"in": "full", "out": "update-only"}, "payment": {"in": "full", "out": "full"}},
     "bank": {"payment": {"in": "full"}},
+    "bankfile": {"payment": {"in": "full"}},
+    "onec": {
+        "order": {"in": "update-only", "out": "full"},
+        "payment": {"in": "full"},
+        "counterparty": {"in": "full", "out": "full"},
+    },
+    "books crm": {"order": {"in": "full", "out": "full"}, "counterparty": {"in": "full", "out": "full"}},
 }
+OWN_ACCOUNT = "40702810400000012345"
+RETAIL = "0f1a2b3c-0000-4000-8000-00000000b0b0"
+"""The counterparty of the books that stands for every buyer without an INN."""
 
 
 @dataclass
@@ -70,6 +82,13 @@ class World:
     clock: "Clock"
     crm_url: str = ""
     shop_url: str = ""
+    base: Base | None = None
+    """The 1C, in a world that has one."""
+
+    @property
+    def books(self) -> Base:
+        assert self.base is not None, "build the world with books=True"
+        return self.base
 
     def settle(self, deadline_s: float = 20.0) -> None:
         """Let everything that is on its way arrive; fails when it does not come to rest in time."""
@@ -92,7 +111,8 @@ class World:
         events, self.bells.published = self.bells.published, []
         self.wiring.pipeline.process(events)
         turn = datetime.now(UTC) + timedelta(seconds=2)
-        for system in ("shop", "crm"):
+        self.wiring.reconcile.poll()
+        for system in self.wiring.file.called:
             for urgent in (True, False):
                 self.wiring.lane(system, urgent).drain(until=turn)
         return bool(events) or bool(self.bells.published)
@@ -144,8 +164,8 @@ class World:
         ]
 
 
-def raw_config(crm_url: str, shop_url: str, **changes: Any) -> dict[str, Any]:
-    """The bus's configuration for these two systems, as the YAML file says it."""
+def raw_config(crm_url: str, shop_url: str, onec_url: str | None = None, **changes: Any) -> dict[str, Any]:
+    """The bus's configuration for these systems, as the YAML file says it."""
     limits = {"backoff_base_s": 0.01, "backoff_cap_s": 0.05, "breaker_open_s": 0.1, **changes.pop("limits", {})}
     shop_settings = {"pay_system": "3"}
     systems: dict[str, Any] = {
@@ -153,14 +173,23 @@ def raw_config(crm_url: str, shop_url: str, **changes: Any) -> dict[str, Any]:
         "shop": {"kind": "bitrix_cms", "url": shop_url, "keys": [SHOP_KEY], "settings": shop_settings},
         "bank": {"kind": "events", "keys": [BANK_KEY]},
     }
+    if onec_url:
+        login = {"user": "bus", "password": "secret", "settings": {"create_goods": "yes", "retail_counterparty": RETAIL}}
+        systems["onec"] = {"kind": "onec", "url": onec_url, **login}
+        systems["bankfile"] = {"kind": "bank", "accounts": [OWN_ACCOUNT]}
     for name, system in systems.items():
         system |= {"timeout_s": 5, "late_s": 0.05, "routes": ROUTES[name], **changes.get(name, {})}
     return {"systems": systems, "limits": limits, **changes.get("top", {})}
 
 
 @contextmanager
-def build(database_url: str, broker_url: str, *, ring: bool = False, **changes: Any) -> Iterator[World]:
-    """Start a world; everything in it ends with the test. `ring`: bells go over the real queue, to real workers."""
+def build(
+    database_url: str, broker_url: str, *, ring: bool = False, books: bool = False, **changes: Any
+) -> Iterator[World]:
+    """Start a world; everything in it ends with the test.
+
+    `ring`: bells go over the real queue, to real workers. `books`: there is a 1C too, and the CRM keeps companies.
+    """
     with ExitStack() as stack:
         clock = Clock()
         portal, shop = Portal(cloud=False, clock=clock), Shop(clock=clock)
@@ -170,8 +199,13 @@ def build(database_url: str, broker_url: str, *, ring: bool = False, **changes: 
         )
         crm_url = rest_url(stack.enter_context(running(create_site(portal))), portal)
         shop_url = rest_url(stack.enter_context(running(create_site(shop))), shop)
+        base = Base(clock=clock) if books else None
+        onec_url = f"{stack.enter_context(running(create_base(base)))}/base/odata/standard.odata/" if base else None
+        if base:
+            base.act({"do": "create_counterparty", "name": "Розничный покупатель", "fields": {"Ref_Key": RETAIL}})
+            changes = {**changes, "crm": {"routes": ROUTES["books crm"]} | changes.get("crm", {})}
         settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
-        wiring = Wiring(settings, from_document(raw_config(crm_url, shop_url, **changes), {}))
+        wiring = Wiring(settings, from_document(raw_config(crm_url, shop_url, onec_url, **changes), {}))
         bells = HandBells()
         if not ring:
             wiring.__dict__["bells"] = bells
@@ -179,7 +213,7 @@ def build(database_url: str, broker_url: str, *, ring: bool = False, **changes: 
         portal.webhooks.append({"id": 201, "url": f"{intake}/bitrix24/crm", "application_token": TOKEN})
         shop.webhooks.append({"id": 201, "url": f"{intake}/shop/shop", "secret": SHOP_KEY})
         stack.callback(wiring.close)
-        yield World(portal, shop, wiring, bells, clock, crm_url, shop_url)
+        yield World(portal, shop, wiring, bells, clock, crm_url, shop_url, base)
 
 
 @contextmanager

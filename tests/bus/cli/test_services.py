@@ -52,7 +52,7 @@ def test_a_worker_reads_its_queues_the_urgent_first(name, only, queues):
 def test_a_worker_for_a_system_that_is_not_there_does_not_start(bus, words):
     result = bus("worker", *words)
 
-    assert (result.exit_code, result.stderr) == (1, "--system goes with `lanes` and is one of: onec, bank\n")
+    assert (result.exit_code, result.stderr) == (1, "--system goes with `lanes` and is one of: none\n")
 
 
 def test_a_worker_works_and_stops_in_order(bus):

@@ -21,6 +21,74 @@ def test_a_deal_event_becomes_a_notification(caller, journal, event, deleted):
     assert journal.notifications == [Notification("crm", "deal", "759", deleted=deleted)]
 
 
+@pytest.fixture
+def crm_with_parties(caller, clock, journal):
+    """A portal whose counterparties are taken in."""
+    crm = {
+        "kind": "bitrix24",
+        "url": "https://crm.example/rest/1/code/",
+        "application_token": "t0ken-of-the-portal",
+        "routes": {"counterparty": {"in": "full"}},
+    }
+    caller.http.app = create_app(from_document({"systems": {"crm": crm}}, {}), journal, None, now=clock)
+    return caller
+
+
+@pytest.mark.parametrize(
+    ("event", "party", "deleted"),
+    [
+        ("ONCRMCOMPANYADD", "company:759", False),
+        ("onCrmCompanyUpdate", "company:759", False),
+        ("ONCRMCOMPANYDELETE", "company:759", True),
+        ("ONCRMCONTACTUPDATE", "contact:759", False),
+        ("ONCRMCONTACTDELETE", "contact:759", True),
+        ("ONCRMREQUISITEADD", "requisite:759", False),
+        ("ONCRMREQUISITEUPDATE", "requisite:759", False),
+        ("ONCRMBANKDETAILADD", "bankdetail:759", False),
+        ("ONCRMBANKDETAILUPDATE", "bankdetail:759", False),
+    ],
+)
+def test_an_event_of_a_counterparty_or_its_part_becomes_a_notification(
+    crm_with_parties, journal, event, party, deleted
+):
+    assert crm_with_parties.portal(event=event).status_code == 200
+    assert journal.notifications == [Notification("crm", "party", party, deleted=deleted)]
+
+
+@pytest.mark.parametrize("event", ["ONCRMADDRESSREGISTER", "ONCRMADDRESSUNREGISTER"])
+@pytest.mark.parametrize(("kind", "party"), [("4", "company:12"), ("3", "contact:12"), ("1", None)])
+def test_an_address_is_notified_as_its_owners(crm_with_parties, journal, event, kind, party):
+    fields = {"data__FIELDS__ANCHOR_TYPE_ID": kind, "data__FIELDS__ANCHOR_ID": "12", "data__FIELDS__ID": None}
+    answer = crm_with_parties.portal(event=event, **fields)
+    assert answer.status_code == (200 if party else 202)
+    assert journal.notifications == ([Notification("crm", "party", party)] if party else [])
+
+
+@pytest.mark.parametrize("event", ["ONCRMREQUISITEDELETE", "ONCRMBANKDETAILDELETE", "ONCRMREQUISITEUSERFIELDADD"])
+def test_a_part_that_is_gone_can_be_nobodys_to_read(crm_with_parties, journal, event):
+    assert crm_with_parties.portal(event=event).status_code == 202
+    assert journal.empty
+
+
+@pytest.mark.parametrize("event", ["ONCRMCOMPANYUPDATE", "ONCRMREQUISITEUPDATE", "ONCRMADDRESSREGISTER"])
+def test_counterparties_are_ignored_where_their_route_is_off(caller, journal, event):
+    assert caller.portal(event=event).status_code == 202
+    assert journal.empty
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"event": "ONCRMCOMPANYUPDATE", "data__FIELDS__ID": "x"}, "data[FIELDS][ID]"),
+        ({"event": "ONCRMADDRESSREGISTER", "data__FIELDS__ANCHOR_TYPE_ID": "4"}, "data[FIELDS][ANCHOR_ID]"),
+    ],
+)
+def test_a_counterparty_has_a_number(crm_with_parties, journal, wrong, field):
+    answer = crm_with_parties.portal(**wrong)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert journal.empty
+
+
 def test_two_changes_in_one_second_are_two_notifications(caller, journal):
     assert [caller.portal().status_code for _ in range(2)] == [200, 200]
     assert len(journal.notifications) == 2

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from bus.config import System
 from bus.sandbox.bitrix24.portal import Portal
 from bus.sandbox.bitrix_cms.shop import Shop
+from bus.sandbox.onec import Base
 from bus.sandbox.server import create_app, rest_url, running
 from bus.systems.connect import Urgent, connect
 
@@ -101,3 +102,27 @@ def crm(portal_url: str, connected: Connect) -> Urgent:
 def cms(shop: Shop, _shop: tuple[Shop, str], connected: Connect) -> Urgent:
     del shop  # it is only to be blank
     return connected("bitrix_cms", _shop[1], settings={"pay_system": "2"})
+
+
+@pytest.fixture(scope="session")
+def _books() -> Iterator[tuple[Base, str]]:
+    site = Base()
+    with running(create_app(site)) as base:
+        yield site, site.entry(base)
+
+
+@pytest.fixture
+def books(_books: tuple[Base, str]) -> Base:
+    _books[0].reset()
+    return _books[0]
+
+
+@pytest.fixture
+def books_url(books: Base, _books: tuple[Base, str]) -> str:
+    del books  # it is only to be blank
+    return _books[1]
+
+
+@pytest.fixture
+def onec(books_url: str, connected: Connect) -> Urgent:
+    return connected("onec", books_url, user="bus", password=SecretStr("secret"))

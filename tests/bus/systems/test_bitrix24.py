@@ -126,6 +126,71 @@ def test_a_new_deal_gets_our_key_rows_contact_and_link(crm: Urgent) -> None:
     assert {row["value"] for row in told.raw["contact"]["fm"]} == {"+79991234567", "ivan@example.com"}
 
 
+def company(portal: Portal, *, inn: str = "7707083893", kpp: str | None = "773601001") -> int:
+    requisite = {"preset": "legal", "RQ_INN": inn, "RQ_KPP": kpp}
+    act = {"do": "create_company", "fields": {"title": "Ромашка"}, "requisites": [requisite]}
+    return int(portal.act(act)["id"])
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "linked"),
+    [
+        ([{}], {"inn": "7707083893", "kpp": "773601001"}, True),
+        ([{}, {"kpp": "770701001"}], {"inn": "7707083893", "kpp": "773601001"}, True),
+        ([{}], {"inn": "7707083893", "kpp": "770701001"}, False),
+        ([{}], {"inn": "7707083893", "kpp": None}, False),
+        ([{"kpp": None}], {"inn": "7707083893", "kpp": None}, False),
+        ([{}, {}], {"inn": "7707083893", "kpp": "773601001"}, False),
+        ([{"inn": "500100732259", "kpp": None}], {"inn": "500100732259", "kpp": None}, True),
+        ([], {"inn": "7707083893", "kpp": "773601001"}, False),
+    ],
+)
+def test_a_new_deal_is_linked_to_the_one_company_that_has_its_requisites(
+    crm: Urgent, portal: Portal, there: list[Any], wanted: Any, linked: bool
+) -> None:
+    ids = [company(portal, **one) for one in there]
+    [told] = written(crm, create(company=wanted, order_id="236"))
+    assert told.raw["item"]["companyId"] == (ids[0] if linked else 0)
+    if linked:
+        assert told.raw["company"]["item"]["title"] == "Ромашка"
+        assert told.raw["company"]["requisite"]["RQ_INN"] == wanted["inn"]
+    else:
+        assert told.raw["company"] is None
+
+
+def test_requisites_of_new_deals_cost_one_request_for_all_and_nothing_without(crm: Urgent, portal: Portal) -> None:
+    company(portal)
+    written(crm, *[create(f"o-{at}") for at in range(40)])
+    assert requests_of(portal) == 1
+    whose = {"inn": "7707083893", "kpp": "773601001"}
+    written(crm, *[create(f"p-{at}", company=whose if at % 2 else {}) for at in range(40)])
+    assert requests_of(portal) == 3
+
+
+def test_requisites_that_may_not_be_read_keep_no_deal_back(crm: Urgent, portal: Portal) -> None:
+    key = deal(portal, companyId=company(portal))
+    del portal.methods["crm.requisite.list"]
+    [told] = written(crm, create(company={"inn": "7707083893", "kpp": "773601001"}))
+    assert told.raw["item"]["companyId"] == 0
+    assert "company" not in crm.fetch("deal", [str(key)])[str(key)]
+
+
+def test_a_new_deal_waits_where_its_company_cannot_be_asked_for_now(crm: Urgent, portal: Portal) -> None:
+    busy = {
+        "kind": "refuse",
+        "method": "crm.requisite.list",
+        "status": 429,
+        "error": "OPERATION_TIME_LIMIT",
+        "text": "",
+    }
+    portal.faults.add(busy)
+    told = crm.write([create("o-1", company={"inn": "7707083893", "kpp": "773601001"}), create("o-2")])
+    assert isinstance(told[0], Failed)
+    assert isinstance(told[0].error, NotReady)
+    assert isinstance(told[1], Written)
+    assert [one["originId"] for one in records(portal, "deals")] == ["o-2"]
+
+
 def test_a_new_deal_goes_into_the_configured_funnel(connected: Any, portal: Portal, portal_url: str) -> None:
     portal.settings({"categories": [{"id": 1, "name": "Shop"}]})
     crm = connected("bitrix24", portal_url, settings={"category": "1"})
@@ -258,7 +323,7 @@ def test_changed_deals_come_complete_and_oldest_first(crm: Urgent, portal: Porta
     told = [record.id for page in pages for record in page]
     assert told == [str(key) for key in [*ids[1:], ids[0]]]
     assert str(old) not in told
-    assert all(set(record.raw) == {"item", "rows", "order_ids", "contact"} for record in pages[0])
+    assert all(set(record.raw) == {"item", "rows", "order_ids", "contact", "company"} for record in pages[0])
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ CREATE INDEX question_deadline ON question (deadline) WHERE state = 'open';
 ALTER TABLE conflict ADD COLUMN task_id text;
 ALTER TABLE conflict ADD COLUMN task_key uuid NOT NULL DEFAULT gen_random_uuid();
 ALTER TABLE conflict ADD COLUMN task_state text NOT NULL DEFAULT 'wanted'
-    CHECK (task_state IN ('wanted', 'asking', 'there', 'none'));
+    CHECK (task_state IN ('wanted', 'asking', 'there', 'closed', 'none'));
 ALTER TABLE conflict ADD COLUMN task_since timestamptz;
 ALTER TABLE conflict ADD COLUMN escalated_at timestamptz;
-CREATE INDEX conflict_task ON conflict (id) WHERE state = 'open' AND task_state IN ('wanted', 'asking');
+CREATE INDEX conflict_task ON conflict (id) WHERE task_state IN ('wanted', 'asking', 'there');
 
 -- What 1C sends us as to a site, as it came: chunks in their order, kept for replay until retention takes them.
 CREATE TABLE exchange_file (
@@ -56,7 +56,7 @@ CREATE TABLE exchange_file (
     report       jsonb NOT NULL DEFAULT '{}',
     UNIQUE (system, session, type, name)
 );
-CREATE INDEX exchange_file_waiting ON exchange_file (updated_at) WHERE state IN ('waiting', 'importing');
+CREATE INDEX exchange_file_open ON exchange_file (state, updated_at) WHERE state IN ('receiving', 'waiting', 'importing');
 CREATE INDEX exchange_file_finished ON exchange_file (created_at);
 
 CREATE TABLE exchange_chunk (

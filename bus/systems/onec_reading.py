@@ -1,0 +1,341 @@
+"""Reading a 1C base: objects with what belongs to them, which is read for many at once, never one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from bus.errors import ConfigError
+from bus.model import Json
+from bus.ports import Raw, RawRecord
+from bus.systems.onec_calls import KEY, Calls, is_key
+from bus.systems.onec_errors import Unpublished
+from bus.systems.onec_figures import exact
+from bus.systems.onec_names import Names
+
+RECORDS = ("order", "payment", "counterparty")
+EMPTY = "00000000-0000-0000-0000-000000000000"
+PARTS = frozenset({"items", "counterparties", "accounts"})
+MONEY: Mapping[str, tuple[str, ...]] = {
+    "bank": ("receipt", "refund"),
+    "cash": ("cash", "cash_refund"),
+}
+"""Documents of money by what they go through: settings.payments names which of them the bus reads."""
+DIRECTORY_S = 600.0
+"""How long small directories (currencies, kinds of contacts) and goods are kept before they are read again."""
+_MANY = 5000
+_CODED = ("currencies", "units")
+"""Directories whose elements have a code that means something outside of the base."""
+_PREDEFINED = ("PredefinedDataName", "ИмяПредопределенногоВида")
+_PARTY = ("name", "inn", "kpp", "type")
+_ORDER_TYPE = "StandardODATA."
+
+
+class Shelf:
+    """Objects that change seldom, by key, kept for some minutes in this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, str], tuple[float, Raw]] = {}
+        self._whole: dict[str, tuple[float, dict[str, Raw]]] = {}
+        self._lacking: dict[str, float] = {}
+
+    def some(self, name: str, keys: Iterable[str], read: Callable[[list[str]], list[Raw]]) -> dict[str, Raw]:
+        """Objects by key; those that are not kept are read, all in one go."""
+        now, wanted = self._clock(), [key for key in dict.fromkeys(keys) if key and key != EMPTY]
+        missing = [key for key in wanted if (name, key) not in self._kept or self._kept[name, key][0] < now]
+        for row in read(missing) if missing else []:
+            self._kept[name, str(row[KEY])] = (now + DIRECTORY_S, row)
+        if len(self._kept) > _MANY:
+            self._kept = {place: kept for place, kept in self._kept.items() if kept[0] >= now and place[1] in wanted}
+        return {key: self._kept[name, key][1] for key in wanted if (name, key) in self._kept}
+
+    def all(self, name: str, read: Callable[[], Iterable[Raw]]) -> dict[str, Raw]:
+        """A small directory whole."""
+        until, rows = self._whole.get(name, (0.0, {}))
+        if until < self._clock():
+            rows = {str(row[KEY]): row for row in read()}
+            self._whole[name] = (self._clock() + DIRECTORY_S, rows)
+        return rows
+
+    def lacks(self, set_: str) -> bool:
+        """Whether the base was found not to publish a set, some minutes ago."""
+        return self._lacking.get(set_, 0.0) > self._clock()
+
+    def lacking(self, set_: str) -> None:
+        """Note that it does not publish a set, so that it is not asked for with every record."""
+        self._lacking[set_] = self._clock() + DIRECTORY_S
+
+    def forget(self, name: str) -> None:
+        """Read a directory again next time: it lacked something."""
+        self._whole.pop(name, None)
+
+
+class Reader:
+    """Objects of one base as its translators read them: the row, "@read_at", and what was read along."""
+
+    def __init__(self, calls: Calls, names: Names, settings: Mapping[str, str], shelf: Shelf) -> None:
+        self.calls, self.names, self.shelf = calls, names, shelf
+        self._settings = settings
+        self.money = money_of(settings, names)
+
+    def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None) -> dict[str, Raw]:
+        """Present records; those with a deletion mark count as removed, and so are left out."""
+        wanted = PARTS if parts is None else frozenset(parts)
+        if record_type == "payment":
+            return self._payments(ids)
+        if record_type not in RECORDS:
+            raise ConfigError(f"onec has no records of type {record_type!r}, only {', '.join(RECORDS)}")
+        rows = self.calls.by_keys(self.names.need(record_type), ids)
+        return {record.id: record.raw for record in self.records(record_type, rows, wanted)}
+
+    def records(self, thing: str, rows: Sequence[Raw], parts: Collection[str] = PARTS) -> list[RawRecord]:
+        """Rows of a set as records, complete; `thing` is what the set is for, of a payment which document it is."""
+        rows = [row for row in rows if not self.removed(thing, row)]
+        if thing == "order":
+            return [RawRecord("order", _key(row), raw) for row, raw in self._orders(rows, parts)]
+        if thing == "counterparty":
+            return [RawRecord("counterparty", _key(row), raw) for row, raw in self._counterparties(rows, parts)]
+        return self._split(thing, rows)
+
+    def removed(self, thing: str, row: Raw) -> bool:
+        """Marked for deletion, or no element at all but a folder of them; refunds count only when they are posted."""
+        marks = (self.names.get(thing, role) for role in ("deleted", "folder"))
+        if any(mark and row.get(mark) for mark in marks):
+            return True
+        return thing in ("refund", "cash_refund") and not row.get(self.names.need(thing, "posted"))
+
+    def operation(self, thing: str) -> str:
+        """The condition that a document of money is of customers' orders at all; empty where there is none."""
+        name, value = self.names.get(thing, "operation"), self.names.get(thing, "operation_is")
+        return f"{name} eq '{value}'" if name and value else ""
+
+    def currency_key(self, code: str) -> str | None:
+        """The base's currency of an ISO code, by name or number."""
+        wanted = (code, _NUMBERS.get(code))
+        rows = self.directory("currencies")
+        return next((key for key, row in rows.items() if {row.get("Description"), row.get("Code")} & set(wanted)), None)
+
+    def directory(self, name: str) -> dict[str, Raw]:
+        """A small catalogue whole: currencies, organisations."""
+        set_ = self.names.need("directories", name)
+        select = [KEY, "Description", *(["Code"] if name in _CODED else [])]
+        return self.shelf.all(name, lambda: self.calls.rows(set_, {"$select": ",".join(select)}))
+
+    def kinds(self) -> dict[str, str]:
+        """Kinds of contacts by key, as far as they mean something to us: by predefined name, else by their own."""
+        return {key: str(row["@is"]) for key, row in self.shelf.all("kinds", self._kinds).items()}
+
+    def parties(self, keys: Iterable[str]) -> dict[str, Raw]:
+        """What documents tell of their counterparties, by key, in roles."""
+        names = {role: self.names.get("counterparty", role) for role in _PARTY}
+        select = [KEY, *(name for name in names.values() if name)]
+        rows = self.calls.by_keys(self.names.need("counterparty"), [key for key in keys if key != EMPTY], select=select)
+        shared = self._settings.get("retail_counterparty", "").lower()
+        return {
+            _key(row): {role: row.get(name) for role, name in names.items() if name}
+            | ({"shared": True} if _key(row) == shared else {})
+            for row in rows
+        }
+
+    def items(self, keys: Iterable[str]) -> dict[str, Raw]:
+        """Goods by key, in roles."""
+        roles = ("name", "article", "tax_rate")
+        names = {role: name for role in roles if (name := self.names.get("item", role))}
+        set_ = self.names.need("item")
+        rows = self.shelf.some("item", keys, lambda some: self.calls.by_keys(set_, some, select=[KEY, *names.values()]))
+        return {
+            key: self._item(key, {role: row.get(name) for role, name in names.items()}) for key, row in rows.items()
+        }
+
+    def tax_rate(self, item: str) -> str | None:
+        """The rate that an item is taxed by, where the base keeps it as a reference."""
+        rate = self.items([item]).get(item, {}).get("tax_rate")
+        return str(rate) if rate and rate != EMPTY else None
+
+    def _item(self, key: str, item: Raw) -> Raw:
+        """Goods, told from what delivery costs: the item that the settings name for that by key or article."""
+        delivery = self._settings.get("delivery_item", "").lower()
+        called = delivery and delivery in (key, str(item.get("article") or "").lower())
+        return item | ({"delivery": True} if called else {})
+
+    def _orders(self, rows: Sequence[Raw], parts: Collection[str]) -> list[tuple[Raw, Raw]]:
+        name = {role: self.names.get("order", role) for role in ("currency", "counterparty", "rows", "row_item")}
+        related: dict[str, dict[str, Raw]] = {"currencies": self.directory("currencies") if rows else {}}
+        if "counterparties" in parts:
+            related["counterparties"] = self.parties(str(row.get(name["counterparty"] or "")) for row in rows)
+        if "items" in parts:
+            goods = [one for row in rows for one in row.get(name["rows"] or "") or []]
+            related["items"] = self.items(str(one.get(name["row_item"] or "")).lower() for one in goods)
+        if self.names.has("states") and rows:
+            related["states"] = self.states()
+        hidden = () if "items" in parts else (name["rows"],)
+        return [(row, self._raw(row, related, hidden)) for row in rows]
+
+    def _counterparties(self, rows: Sequence[Raw], parts: Collection[str]) -> list[tuple[Raw, Raw]]:
+        kinds = self.kinds() if rows else {}
+        accounts = self._accounts([_key(row) for row in rows]) if "accounts" in parts and rows else None
+        return [
+            (
+                row,
+                self._raw(row, {}, ())
+                | {"@kinds": kinds}
+                | ({"@accounts": accounts.get(_key(row), [])} if accounts is not None else {}),
+            )
+            for row in rows
+        ]
+
+    def _payments(self, ids: Sequence[str]) -> dict[str, Raw]:
+        """Payments are parts of documents, and which kind of document one is a part of is not in its id."""
+        left, found = {one.partition(":")[0] for one in ids}, dict[str, Raw]()
+        for thing in self.money:
+            rows = self.calls.by_keys(self.names.need(thing), sorted(left)) if left else []
+            left -= {_key(row) for row in rows}
+            found |= {record.id: record.raw for record in self.records(thing, rows)}
+        return {one: found[one] for one in ids if one in found}
+
+    def _split(self, thing: str, rows: Sequence[Raw]) -> list[RawRecord]:
+        """A payment for each order that a document is split over; its rows of one order are one sum."""
+        bases = self.settled_by(thing, rows)
+        name = {role: self.names.get(thing, role) for role in ("counterparty", "rows", "row_amount")}
+        related: dict[str, dict[str, Raw]] = {"currencies": self.directory("currencies") if rows else {}}
+        related["counterparties"] = self.parties(str(row.get(name["counterparty"] or "")) for row in rows)
+        records: list[RawRecord] = []
+        for row in rows:
+            sums: dict[str, Decimal] = {}
+            for part in row.get(name["rows"] or "") or []:
+                order = self.order_of(thing, part, bases)
+                if order:
+                    sums[order] = sums.get(order, Decimal(0)) + exact(part.get(name["row_amount"] or ""))
+            first = max(sums, key=lambda order: sums[order], default="")
+            for order, amount in sums.items():
+                raw = self._part(thing, row, related, order, amount, first=first == order)
+                records.append(RawRecord("payment", f"{_key(row)}:{order}", raw))
+        return records
+
+    def order_of(self, thing: str, part: Raw, settled: Mapping[str, str]) -> str | None:
+        """The order that a row of a payment is for: said at once, or through the object of settlements."""
+        field, settlement = self.names.need(thing, "row_order"), self.names.get(thing, "row_settlement")
+        said = str(part.get(field) or EMPTY).lower()
+        kind = part.get(f"{field}_Type")
+        if said != EMPTY and is_key(said) and (kind is None or kind == _ORDER_TYPE + self.names.need("order")):
+            return said
+        return settled.get(str(part.get(settlement or "") or "").lower())
+
+    def settled_by(self, thing: str, rows: Sequence[Raw]) -> dict[str, str]:
+        """Orders by object of settlements, for rows that name no order themselves."""
+        settlement, section = self.names.get(thing, "row_settlement"), self.names.need(thing, "rows")
+        if not settlement or not self.names.has("settlements"):
+            return {}
+        parts = [part for row in rows for part in row.get(section) or [] if self.order_of(thing, part, {}) is None]
+        keys = {str(part.get(settlement) or EMPTY).lower() for part in parts} - {EMPTY}
+        field = self.names.need("settlements", "object")
+        found = self._beside(self.names.need("settlements"), sorted(keys))
+        kind = _ORDER_TYPE + self.names.need("order")
+        return {_key(row): str(row.get(field)).lower() for row in found if row.get(f"{field}_Type") == kind}
+
+    def _part(self, thing: str, row: Raw, related: Raw, order: str, amount: Decimal, *, first: bool) -> Raw:
+        own = {"@thing": thing, "@order": order, "@amount": f"{amount:f}", "@first": first}
+        return self._raw(row, related, ()) | own
+
+    def _raw(self, row: Raw, related: Mapping[str, Mapping[str, Raw]], hidden: Collection[str | None]) -> Raw:
+        """The row with what it points to, and nothing of what its neighbours point to."""
+        pointed = {str(value).lower() for value in _leaves(row)}
+        mine = {name: {key: one for key, one in found.items() if key in pointed} for name, found in related.items()}
+        shown = {name: value for name, value in row.items() if name not in hidden}
+        return shown | {"@related": mine, "@read_at": self.calls.now().isoformat()}
+
+    def states(self) -> dict[str, Raw]:
+        """States of УНФ's orders."""
+        set_ = self.names.need("states")
+        return self.shelf.all("states", lambda: self.calls.rows(set_, {"$select": f"{KEY},Description"}))
+
+    def _kinds(self) -> list[Raw]:
+        """Kinds of contacts of counterparties: those with predefined names, else those that are called so."""
+        set_ = self.names.need("contact_kinds")
+        rows = [] if self.shelf.lacks(set_) else self._or_none(set_, lambda: self.calls.rows(set_, {}))
+        found: list[Raw] = []
+        for role in ("phone", "email", "legal_address", "address"):
+            named, _, called = (self.names.get("contact_kinds", role) or "").partition("|")
+            sure = [row for row in rows if named in (row.get(name) for name in _PREDEFINED)]
+            alike = [row for row in rows if called and row.get("Description") == called and not row.get("DeletionMark")]
+            found += [row | {"@is": role} for row in sure or alike]
+        return found
+
+    def _accounts(self, owners: Sequence[str]) -> dict[str, list[Raw]]:
+        """Bank accounts of counterparties, oldest first, without those that are marked for deletion."""
+        if not self.names.has("account"):
+            return {}
+        name = {role: self.names.get("account", role) for role in ("owner", "account", "deleted", "bank")}
+        set_ = self.names.need("account")
+        party = self.names.need("counterparty")
+        asked = [f"{name['owner']} eq guid'{key}'" for key in owners if is_key(key)]
+        if self.names.get("account", "owner_type"):
+            asked = [f"{name['owner']} eq cast(guid'{key}', '{party}')" for key in owners if is_key(key)]
+        rows = [] if self.shelf.lacks(set_) else self._or_none(set_, lambda: self.calls.any_of(set_, asked))
+        rows = [row for row in rows if not row.get(name["deleted"] or "")]
+        banks = self._banks(str(row.get(name["bank"] or "") or EMPTY) for row in rows)
+        found: dict[str, list[Raw]] = {}
+        for row in sorted(rows, key=lambda one: str(one.get(name["account"] or ""))):
+            owner = str(row.get(name["owner"] or "")).lower()
+            found.setdefault(owner, []).append(self._account(row, banks.get(str(row.get(name["bank"] or "")), {})))
+        return found
+
+    def _account(self, row: Raw, bank: Raw) -> Raw:
+        """Of an account its number and bank: of the directory of banks, or as somebody wrote it into the account."""
+        own = {role: row.get(self.names.get("account", role) or "") for role in ("account", "bic", "bank_name")}
+        bic, called = own["bic"] or bank.get("Code"), own["bank_name"] or bank.get("Description")
+        return {"account": own["account"] or "", "bic": bic or None, "bank": called or None}
+
+    def _banks(self, keys: Iterable[str]) -> dict[str, Raw]:
+        set_ = self.names.get("directories", "banks")
+        if set_ is None:
+            return {}
+        select = [KEY, "Code", "Description"]
+        return self.shelf.some("bank", keys, lambda some: self._beside(set_, some, select))
+
+    def _beside(self, set_: str, keys: Sequence[str], select: Sequence[str] = ()) -> list[Raw]:
+        """Objects without which a record can still be told; none where the base does not publish them."""
+        if not keys or self.shelf.lacks(set_):
+            return []
+        return self._or_none(set_, lambda: self.calls.by_keys(set_, keys, select=select))
+
+    def _or_none(self, set_: str, read: Callable[[], list[Raw]]) -> list[Raw]:
+        try:
+            return read()
+        except Unpublished:
+            self.shelf.lacking(set_)
+            return []
+
+
+def money_of(settings: Mapping[str, str], names: Names) -> tuple[str, ...]:
+    """The documents that are payments here. Raises ConfigError for a word that is none of ours."""
+    said = settings.get("payments", "bank").split()
+    if unknown := [word for word in said if word not in MONEY]:
+        raise ConfigError(f"settings.payments: {unknown[0]!r} is not known; write one or more of {', '.join(MONEY)}")
+    return tuple(thing for word in said for thing in MONEY[word] if names.has(thing))
+
+
+def _key(row: Raw) -> str:
+    return str(row[KEY]).lower()
+
+
+def _leaves(row: Raw) -> Iterable[Json]:
+    for value in row.values():
+        if isinstance(value, list):
+            for part in value:
+                yield from part.values() if isinstance(part, dict) else (part,)
+        else:
+            yield value
+
+
+_NUMBERS: Mapping[str, str] = {
+    "RUB": "643",
+    "USD": "840",
+    "EUR": "978",
+    "CNY": "156",
+    "KZT": "398",
+    "BYN": "933",
+}
+"""ISO 4217 numbers of currencies: bases often name theirs in words of their own."""

@@ -1,0 +1,1 @@
+"""CommerceML: what a 1C exchanges with a site, and the canonical records."""

@@ -1,0 +1,142 @@
+"""The third leg: a stock 1C keeps its counterparties, orders and payments in step with the CRM and the shop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.stories.world import RETAIL, World, build
+
+PARTY = {
+    "name": "Ромашка",
+    "full_name": 'ООО "Ромашка"',
+    "inn": "7707083893",
+    "kpp": "773601001",
+    "phones": ["+74951234567"],
+    "emails": ["office@romashka.example"],
+    "address": "Москва, Садовая 1",
+    "legal_address": "Москва, Мира 2",
+}
+CONTACTS, NAME = "КонтактнаяИнформация", "Catalog_Контрагенты"
+
+
+@pytest.fixture
+def world(database_url: str, broker_url: str) -> Iterator[World]:
+    with build(database_url, broker_url, books=True) as built:
+        yield built
+
+
+def enter(world: World, **changes: Any) -> str:
+    """The accountant enters a counterparty; its reference."""
+    return str(world.books.act({"do": "create_counterparty", **PARTY, **changes})["id"])
+
+
+def companies(world: World) -> list[dict[str, Any]]:
+    return world.portal.state({"of": "companies"})["companies"]
+
+
+def requisites(world: World) -> list[dict[str, Any]]:
+    return world.portal.state({"of": "requisites"})["requisites"]
+
+
+def in_books(world: World) -> list[dict[str, Any]]:
+    return [row for row in world.books.state({})[NAME] if not row["DeletionMark"] and row["Ref_Key"] != RETAIL]
+
+
+def test_a_counterparty_of_the_books_becomes_one_company_with_its_requisite(world: World) -> None:
+    enter(world)
+    world.settle()
+    (company,) = companies(world)
+    (requisite,) = requisites(world)
+    assert company["title"] == "Ромашка"
+    assert {multi["value"] for multi in company["fm"]} == {"+74951234567", "office@romashka.example"}
+    assert (requisite["rqInn"], requisite["rqKpp"]) == ("7707083893", "773601001")
+    assert requisite["rqCompanyFullName"] == 'ООО "Ромашка"'
+    assert world.letters() == []
+
+
+def test_a_company_of_the_crm_becomes_one_counterparty_of_the_books(world: World) -> None:
+    card = {"preset": "legal", "RQ_INN": PARTY["inn"], "RQ_KPP": PARTY["kpp"], "RQ_COMPANY_FULL_NAME": 'ООО "Ромашка"'}
+    phones = ["8 495 123-45-67"]
+    world.portal.act({"do": "create_company", "fields": {"title": "Ромашка"}, "phones": phones, "requisites": [card]})
+    world.settle()
+    (row,) = in_books(world)
+    assert (row["ИНН"], row["КПП"], row["НаименованиеПолное"]) == (PARTY["inn"], PARTY["kpp"], 'ООО "Ромашка"')
+    assert len(companies(world)) == 1
+    assert world.letters() == []
+
+
+def test_a_company_that_is_there_under_another_spelling_is_the_one(world: World) -> None:
+    card = {"preset": "legal", "RQ_INN": PARTY["inn"], "RQ_KPP": PARTY["kpp"], "RQ_COMPANY_NAME": "РОМАШКА"}
+    world.portal.act({"do": "create_company", "fields": {"title": "РОМАШКА ООО"}, "requisites": [card]}, quiet=True)
+    enter(world)
+    world.settle()
+    assert len(companies(world)) == len(in_books(world)) == 1
+    assert world.rows("SELECT count(*) AS n FROM entity WHERE kind = 'counterparty'")[0]["n"] == 1
+
+
+def test_changes_on_either_side_arrive_at_the_other_and_then_it_is_quiet(world: World) -> None:
+    ref = enter(world)
+    world.settle()
+    world.books.act({"do": "edit_counterparty", "id": ref, "phones": ["+74997654321"]})
+    world.settle()
+    world.portal.act({"do": "edit_company", "id": companies(world)[0]["id"], "emails": ["sales@romashka.example"]})
+    world.settle()
+    assert {multi["value"] for multi in companies(world)[0]["fm"]} == {"+74997654321", "sales@romashka.example"}
+    said = {row["Представление"] for row in in_books(world)[0][CONTACTS] if row["Тип"] != "Адрес"}
+    assert said == {"+74997654321", "sales@romashka.example"}
+    before = world.portal.calls.summary()["writes"] + world.books.calls.summary()["writes"]
+    world.settle()
+    assert world.portal.calls.summary()["writes"] + world.books.calls.summary()["writes"] == before
+
+
+def test_the_books_legal_name_wins_over_the_crms(world: World) -> None:
+    ref = enter(world)
+    world.settle()
+    (requisite,) = requisites(world)
+    change = [{"id": requisite["id"], "RQ_COMPANY_FULL_NAME": 'ЗАО "Ромашка"'}]
+    world.portal.act({"do": "edit_company", "id": companies(world)[0]["id"], "requisites": change})
+    world.settle()
+    assert requisites(world)[0]["rqCompanyFullName"] == 'ООО "Ромашка"'
+    assert in_books(world)[0]["НаименованиеПолное"] == 'ООО "Ромашка"'
+    lines = world.rows("SELECT rule FROM history WHERE what = 'overruled' AND field = 'legal_name'")
+    assert [line["rule"] for line in lines] == ["owner onec"]
+    del ref
+
+
+def test_an_address_that_both_changed_is_left_to_a_person(world: World) -> None:
+    ref = enter(world)
+    world.settle()
+    (requisite,) = requisites(world)
+    address = {"TYPE_ID": 1, "ADDRESS_1": "Склад 5"}
+    change = [{"id": requisite["id"], "addresses": [address]}]
+    world.portal.act({"do": "edit_company", "id": companies(world)[0]["id"], "requisites": change})
+    world.books.act({"do": "edit_counterparty", "id": ref, "address": "Склад 7"})
+    world.settle()
+    (conflict,) = world.rows("SELECT * FROM conflict")
+    assert conflict["field"] == "address"
+    assert set(conflict["options"]) == {"crm", "onec"}
+    world.wiring.conflicts.decide(conflict["id"], "crm", "anna")
+    world.settle()
+    said = [row["Представление"] for row in in_books(world)[0][CONTACTS] if row["Тип"] == "Адрес"]
+    assert any("Склад 5" in one for one in said)
+
+
+def test_an_order_of_the_shop_is_an_order_of_the_books(world: World) -> None:
+    order = world.order(lines=[{"name": "Чайник", "price": 990, "quantity": 2}])
+    world.settle()
+    (row,) = world.books.state({})["Document_ЗаказКлиента"]
+    assert row["НомерПоДаннымКлиента"] == world.shop_order(order)["accountNumber"]
+    assert row["СуммаДокумента"] == 2480
+    assert world.letters() == []
+
+
+def test_a_payment_of_the_books_shows_in_the_deal(world: World) -> None:
+    order = world.order(lines=[{"name": "Чайник", "price": 500, "quantity": 1}], delivery={"id": 2, "price": 0})
+    world.settle()
+    (row,) = world.books.state({})["Document_ЗаказКлиента"]
+    world.books.act({"do": "create_payment", "orders": [{"order": row["Ref_Key"], "amount": 500}], "number": "17"})
+    world.settle()
+    deal = world.deal_of(order)
+    assert deal["UF_CRM_PAYMENT_STATUS"] == "Оплачен"
+    assert deal["stageId"] == "EXECUTING"
