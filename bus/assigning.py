@@ -130,6 +130,9 @@ class Assigner:
         known = {row["id"]: row for row in [*of_payers, *_orders(connection, set(found.values()))]}
         self._orders = {entity: _order(row, numbers.get(entity, set())) for entity, row in known.items()}
         self._by_key = {key: entity for key, entity in found.items() if entity in self._orders}
+        self._by_payer: dict[str | None, list[UUID]] = {}
+        for row in of_payers:
+            self._by_payer.setdefault(self._orders[row["id"]].inn, []).append(row["id"])
         self._claimed: dict[UUID, Decimal] = {}
         for row in rows(connection, _UNCOUNTED, [system]):
             back = row["data"].get("status") == PaymentState.REFUND
@@ -138,7 +141,7 @@ class Assigner:
 
     def assign(self, received: Received) -> Assigned:
         """The order of one of the batch. What is assigned here counts as paid for the next."""
-        of_payer = [self._now(order) for order in self._orders.values() if received.inn and order.inn == received.inn]
+        of_payer = [self._now(self._orders[entity]) for entity in self._by_payer.get(received.inn, ())]
         named = self._by_name(received, of_payer)
         by_code = self._by_key.get(_code_key(received.code)) if received.code else None
         order, why = decide(received, self._now(self._orders[by_code]) if by_code else None, named, of_payer)

@@ -214,6 +214,8 @@ def _readable(batch: list[Row], config: Config, answer: Identified) -> dict[int,
     return keys
 
 
+_SEVERAL = frozenset({"deal", "guid"})
+"""What one thing may have several of: copied deals, and 1C's GUIDs of an order that was made anew under its number."""
 _NO_PLACE = frozenset({"bus", "inn", "money", "uip"})
 """Keys that are of no system's numbering: a company may change its KPP, an order its payment code."""
 
@@ -229,7 +231,7 @@ def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> st
     by_place: dict[tuple[str, str], set[str]] = {}
     for key in everything:
         system, kind, external_id = key.split("/", 2)
-        if kind == "deal" or system in _NO_PLACE or (system == "number" and own.startswith(f"{kind}/")):
+        if kind in _SEVERAL or system in _NO_PLACE or (system == "number" and own.startswith(f"{kind}/")):
             continue
         by_place.setdefault((system, kind), set()).add(external_id)
     clashes = [f"{' '.join(place)} {' and '.join(sorted(ids))}" for place, ids in by_place.items() if len(ids) > 1]

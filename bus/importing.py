@@ -36,6 +36,8 @@ from bus.translate import entry_of
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
+TASK = "chores.import_files"
+"""Name of the task that imports what waits."""
 BATCH = 200
 """Documents in one transaction."""
 ATTEMPTS = 5

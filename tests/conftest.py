@@ -49,6 +49,15 @@ def database_url(postgres_server: embedded.Server, _admin: psycopg.Connection, _
     _admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="module")
+def module_url(postgres_server: embedded.Server, _admin: psycopg.Connection, _migrated: str) -> Iterator[str]:
+    """A migrated ledger that the tests of a file share; each empties it for itself."""
+    name = f"module_{next(_numbers)}"
+    _admin.execute(f"CREATE DATABASE {name} TEMPLATE {_migrated} STRATEGY FILE_COPY")
+    yield _url_of(postgres_server, name)
+    _admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def broker_url(valkey_server: embedded.Server) -> str:
     """The broker, emptied."""

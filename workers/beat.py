@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from celery import Celery
 from celery.schedules import crontab
 
+from bus import importing
 from bus.asking import Asking
 from bus.channels import CHORES
 from bus.chores import Chores
 from bus.config import Limits
 from bus.reconcile import Reconcile
 from bus.watched import Watched
-from workers import imports
 
 
 def register(app: Celery, chores: Chores, reconcile: Reconcile, asking: Asking, watched: Watched) -> None:
@@ -59,8 +59,8 @@ def schedule(app: Celery, limits: Limits) -> None:
         "deadlines": (max(limits.sweep_s, 10.0), "chores.deadlines", {}),
         "ask": (max(limits.sweep_s, 15.0), "chores.ask", {}),
         "directories": (limits.directory_ttl_s / 2, "chores.directories", {}),
-        "folders": (max(limits.sweep_s, 5.0), "chores.folders", {}),
-        "imports": (max(limits.sweep_s, 5.0), imports.TASK, {}),
+        "folders": (limits.folders_s, "chores.folders", {}),
+        "imports": (max(limits.sweep_s, 5.0), importing.TASK, {}),
         "poll": (limits.poll_s, "chores.poll", {}),
         "reconcile": (limits.reconcile_s, "chores.reconcile", {}),
         "reconcile everything": (crontab(hour="3", minute="17"), "chores.reconcile", {"full": True}),

@@ -12,7 +12,7 @@ from celery import Celery, signals
 from redis import Redis
 
 from bus import config as configuration
-from bus import switches
+from bus import importing, switches
 from bus.app import create_app
 from bus.asking import Asking
 from bus.bells import CeleryBells
@@ -174,7 +174,7 @@ class Wiring:
             self.ledger,
             Sessions(self.redis),
             lambda: self.offering,
-            lambda: self.bells.chore(imports.TASK),
+            lambda: self.bells.chore(importing.TASK),
             self.file.limits.exchange_file_bytes,
             _now,
         )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from celery import Celery
 
-from bus.importing import Importing
-
-TASK = "chores.import_files"
+from bus.importing import TASK, Importing
 
 
 def register(app: Celery, importing: Importing, *, quiet_s: float) -> None:

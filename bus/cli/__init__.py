@@ -11,6 +11,7 @@ from bus.cli import (
     about,
     budget,
     conflicts,
+    exchange,
     history,
     imports,
     inspect,
@@ -67,6 +68,7 @@ app.command(rich_help_panel=_RUN)(services.flower)
 app.command(rich_help_panel=_OPERATE)(status.status)
 app.command(rich_help_panel=_OPERATE)(publish.publish)
 app.add_typer(imports.app, name="import", rich_help_panel=_OPERATE)
+app.add_typer(exchange.app, name="exchange", rich_help_panel=_OPERATE)
 app.add_typer(letters.app, name="dead-letters", rich_help_panel=_OPERATE)
 app.add_typer(conflicts.app, name="conflicts", rich_help_panel=_OPERATE)
 app.add_typer(matches.app, name="matches", rich_help_panel=_OPERATE)

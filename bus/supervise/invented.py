@@ -22,6 +22,8 @@ ACCOUNT = "40702810400000012345"
 """The company's account, which its statements are of."""
 RETAIL = "0f1a2b3c-0000-4000-8000-00000000b0b0"
 """The counterparty of the books that stands for every buyer without an INN."""
+DELIVERY = "0f1a2b3c-0000-4000-8000-00000000d0d0"
+"""The item of the books that delivery is charged by."""
 FIELDS = {
     "products": "string",
     "order_id": "string",
@@ -119,7 +121,7 @@ def _document(company: Company, statements: Path) -> dict[str, Any]:
                 "password": "${BUS_SANDBOX_ONEC_PASSWORD}",
                 "timeout_s": 30,
                 "late_s": 3,
-                "settings": {"create_goods": "yes", "retail_counterparty": RETAIL},
+                "settings": {"create_goods": "yes", "retail_counterparty": RETAIL, "delivery_item": DELIVERY},
                 "routes": {
                     "order": {"in": "update-only", "out": "full"},
                     "payment": {"in": "full"},
@@ -158,6 +160,7 @@ def furnish(
 ) -> None:
     """Set the stand-ins up as an administrator would: user fields, order statuses, limits, webhooks to the intake."""
     onec.act("create_counterparty", name="Розничный покупатель", fields={"Ref_Key": RETAIL})
+    onec.act("create_product", name="Доставка", fields={"Ref_Key": DELIVERY})
     portal, codes = tables(CRM, "bitrix24"), tables(SHOP, "bitrix_cms")
     names = {portal.name("fields", key): kind for key, kind in FIELDS.items()}
     present = crm.get("settings")["fields"]

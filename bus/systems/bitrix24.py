@@ -13,7 +13,7 @@ from bus.systems.bitrix24_items import COMPANY, DEAL
 from bus.systems.bitrix24_parties import Parties
 from bus.systems.bitrix24_requisites import Presets
 from bus.systems.bitrix_rest import Outcome, Rest, Result, rows_of
-from bus.systems.findings import scope_finding, user_finding
+from bus.systems.findings import scope_finding, user_finding, users_finding
 
 _STAGES, _USERS = "crm.status.list", "user.get"
 _FIELDS = {"deal_fields": DEAL, "party_fields": COMPANY}
@@ -101,6 +101,7 @@ class Bitrix24:
             user_finding(profile, self._config.integration_user),
             scope_finding(scope, "crm"),
             _fields_finding(fields),
+            *([users_finding(scope)] if "counterparty" in self._config.routes else []),
         ]
 
     def codes(self, table: str) -> Mapping[str, str]:
@@ -124,7 +125,7 @@ class Bitrix24:
     def _users(self) -> dict[str, str]:
         """Everybody who works or has worked here, by e-mail, or by name where the webhook may not see e-mails.
 
-        Needs one of the scopes user, user_basic, user_brief; the latter two show no e-mail.
+        Needs the scope user_basic or user; user_brief shows no e-mails.
         """
         found: dict[str, str] = {}
         while True:

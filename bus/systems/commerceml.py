@@ -2,8 +2,7 @@
 
 A gigabyte is read in constant memory: an element is dropped as soon as it has been handed on or counted. No entity, DTD
 or network is ever followed. Elements are known by their local name, whatever the namespace. A raw record keeps every
-element and attribute of its document, trimmed, lists as lists, requisites as a dictionary; four
-names are ours:
+element and attribute of its document, trimmed, lists as lists, requisites as a dictionary; four names are ours:
 
     @profile   how this 1C speaks: ut, unf, bus             @version   "v" + НомерВерсии, else "h" + a hash of it all
     @read_at   when the file was received                   @order     (of a payment) the order it belongs to
@@ -13,28 +12,23 @@ Profiles and shapes: facts, onec.md 1.4-1.8.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from lxml import etree
 from lxml.etree import _Element as Element
 
-from bus.model import Json
 from bus.ports import Raw, RawRecord
 from bus.systems import commerceml_shape as shape
+from bus.systems.commerceml_elements import local, local_name, value_of
+from bus.systems.commerceml_raw import Profile, deleted, payments, record_id, text, version_of
 from bus.systems.commerceml_shape import DocumentType
 from bus.systems.commerceml_text import BrokenFile, Utf8
 
-Profile = Literal["auto", "ut", "unf", "bus"]
-
-OURS = re.compile(r"bus-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-"""The Ид of what we gave out: it names our entity."""
+__all__ = ["BrokenFile", "Document", "Profile", "Reader", "Root", "documents"]
 
 _DOCUMENT, _CONTAINER, _PARTIES, _PARTY = "Документ", "Контейнер", "Контрагенты", "Контрагент"
 _GOODS = frozenset(
@@ -56,7 +50,6 @@ _GOODS = frozenset(
 )
 """Sections of goods files, which are set aside."""
 _ITEMS = frozenset({"Товар", "Предложение"})
-_TRUE = frozenset({"true", "истина", "1", "да", "yes", "y"})
 _ROOT_READ = frozenset({"ВерсияСхемы", "ДатаФормирования"})
 _DEEP = 2
 """Path of a section: the root and itself."""
@@ -234,7 +227,7 @@ class Reader:
             yield self._finished(self._document(element, where))
 
     def _document(self, element: Element, where: str) -> Document:
-        raw = _value(element)
+        raw = value_of(element)
         raw = raw if isinstance(raw, dict) else {"#": raw}
         kind = _type_of(local(element), raw)
         mapped, unmapped = shape.counted(raw, kind, where)
@@ -286,96 +279,9 @@ def profile_of(version: str, namespace: str) -> Profile:
     return "ut"
 
 
-def record_id(kind: DocumentType, raw: Raw, profile: Profile) -> str:
-    """The external id of a document's record.
-
-    An order is known by the site's number where it came from the site, else by its Ид: UT gives out site orders only,
-    under its own GUID; UNF too, and an order born there has its own number for the site's; BUS keeps the site's Ид. A
-    payment may pay several orders, so that the order is part of its id.
-    """
-    own, number = text(raw.get("Ид")), text(raw.get("Номер"))
-    if kind == "order":
-        return number or own if _from_site(own, number, raw, profile) else own or number
-    if kind == "payment":
-        order = text(raw.get("@order")) or text(raw.get("Основание"))
-        named = own or text(raw.get("Номер1С")) or number
-        return named if OURS.fullmatch(named) or not (order and named) else f"{named}:{order}"
-    return own
-
-
-def born_there(raw: Raw) -> bool:
-    """Whether an order was made in 1C, so that its Номер is 1C's own and no site's."""
-    own, number = text(raw.get("Ид")), text(raw.get("Номер"))
-    return not _from_site(own, number, raw, raw.get("@profile", "ut"))
-
-
-def _from_site(own: str, number: str, raw: Raw, profile: Profile) -> bool:
-    if OURS.fullmatch(own) or profile == "ut":
-        return True
-    if profile == "unf":
-        return number != requisite(raw, "Номер по 1С")
-    return False
-
-
-def version_of(raw: Raw) -> str:
-    """1C's own version of the object, where it says one; else a hash of what the document says."""
-    said = text(raw.get("НомерВерсии"))
-    if said:
-        return f"v{said}"
-    plain = {name: value for name, value in raw.items() if not name.startswith("@")}
-    canonical = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return f"h{hashlib.sha256(canonical.encode()).hexdigest()[:16]}"
-
-
-def text(value: Json) -> str:
-    """The text of an element; "" where there is none."""
-    if isinstance(value, dict):
-        value = value.get("#")
-    return value.strip() if isinstance(value, str) else ""
-
-
-def requisite(raw: Raw, name: str) -> str:
-    """A requisite's value, the first that is not empty."""
-    values = raw.get(shape.REQUISITES)
-    said = values.get(name) if isinstance(values, dict) else None
-    return next((text(one) for one in (said if isinstance(said, list) else [said]) if text(one)), "")
-
-
-def is_true(value: str) -> bool:
-    """A flag as 1C and sites write it."""
-    return value.strip().lower() in _TRUE
-
-
-def deleted(raw: Raw) -> bool:
-    """Whether a document bears 1C's deletion mark, as an element or as a requisite."""
-    return is_true(text(raw.get("ПометкаУдаления"))) or is_true(requisite(raw, "ПометкаУдаления"))
-
-
-def payments(order: Raw) -> list[Raw]:
-    """The payments in an order's raw record, each knowing its order by "@order"."""
-    inside = order.get(shape.PARTS)
-    known = record_id("order", order, order.get("@profile", "ut"))
-    ours = {name: value for name, value in order.items() if name in ("@profile", "@read_at")}
-    return [
-        {**one, **ours, "@order": known, "@version": version_of(one)}
-        for one in (inside if isinstance(inside, list) else [])
-        if isinstance(one, dict) and shape.document_type(text(one.get("ХозОперация"))) == "payment"
-    ]
-
-
 def _line(element: Element) -> int:
     known: Any = element.sourceline  # the published types know nothing of it
     return int(known or 0)
-
-
-def local(element: Element) -> str:
-    """An element's name without its namespace."""
-    return local_name(str(element.tag))
-
-
-def local_name(name: str) -> str:
-    """A name without its namespace."""
-    return name.rpartition("}")[2]
 
 
 def _type_of(name: str, raw: Raw) -> DocumentType:
@@ -422,49 +328,6 @@ def _with_parts(order: Document, parts: Sequence[Document]) -> Document:
         mapped=dict(sum((Counter(one.mapped) for one in everything), Counter())),
         unmapped=dict(sum((Counter(one.unmapped) for one in everything), Counter())),
     )
-
-
-def _value(element: Element) -> Json:
-    """An element as JSON: text, or a dictionary of what is in it; lists and requisites in their own form."""
-    made: Raw = {f"@{local_name(str(name))}": str(value).strip() for name, value in element.attrib.items()}
-    children = list(element)
-    said = (element.text or "").strip()
-    if not children:
-        return {**made, "#": said} if made else said
-    for child in children:
-        _add(made, local(child), child)
-    return made
-
-
-def _add(made: Raw, name: str, child: Element) -> None:
-    if name == shape.REQUISITES:
-        made[name] = _requisites(child)
-    elif name in shape.LISTS:
-        held = shape.LISTS[name]
-        made[name] = [_value(one) for one in child if local(one) == held]
-        made |= {f"{name}/@{local_name(str(key))}": str(value).strip() for key, value in child.attrib.items()}
-        for one in child:
-            if local(one) != held:
-                _add(made, f"{name}/{local(one)}", one)
-    elif name in made:
-        made[name] = [*(made[name] if isinstance(made[name], list) else [made[name]]), _value(child)]
-    else:
-        made[name] = _value(child)
-
-
-def _requisites(element: Element) -> Raw:
-    """Requisites by name; several of one name as a list."""
-    made: Raw = {}
-    for one in element:
-        inside = {local(part): text(_value(part)) for part in one}
-        name, value = shape.requisite(inside.pop("Наименование", "")), inside.pop("Значение", "")
-        made[name] = value if name not in made else [*_listed(made[name]), value]
-        made |= {f"{name}/{part}": said for part, said in inside.items()}
-    return made
-
-
-def _listed(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else [value]
 
 
 def _drop(element: Element) -> None:

@@ -20,9 +20,7 @@ from bus.errors import Permanent
 from bus.model import Json
 from bus.ports import Raw
 from bus.systems import commerceml_shape as shape
-from bus.systems.commerceml import Profile, is_true, requisite, text
-
-CONTENT_TYPE = "application/xml; charset=utf-8"
+from bus.systems.commerceml_raw import Profile, is_true, requisite, text
 
 _VERSIONS: Mapping[str, str] = {"unf": "2.10", "bus": "3.1"}
 _PLAIN_VERSION = "2.05"

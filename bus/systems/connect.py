@@ -56,7 +56,8 @@ def _onec(name: str, config: System, url: SecretStr, client: Redis, breaker: Bre
     gate = Gate(url, config.user, config.password, timeout_s=config.timeout_s, sessions=sessions)
     slots = Slots(client, name, limit=config.concurrency, timeout_s=config.timeout_s)
     budget = budget_of(name, config, client, egress=egress)
-    calls = Calls(name, gate, budget, slots, breaker or Unbroken())
+    writing = Slots(client, f"{name}:writing", limit=1, timeout_s=config.timeout_s)
+    calls = Calls(name, gate, budget, slots, writing, breaker or Unbroken())
     return OneC(name, config, calls, Memory(client, name, gate.address.root))
 
 

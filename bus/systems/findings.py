@@ -24,3 +24,11 @@ def scope_finding(scope: Outcome, needed: str) -> Finding:
     has = {str(one) for one in rows_of(scope.value, "scope")}
     missing = "" if needed in has else f"; tick {needed} in the webhook's settings"
     return Finding("scope", ok=needed in has, say=", ".join(sorted(has)) + missing)
+
+
+def users_finding(scope: Outcome) -> Finding:
+    """Whether the webhook may ask who works there: without it no counterparty has anybody in charge of it."""
+    has = {str(one) for one in rows_of(scope.value, "scope")} if isinstance(scope, Result) else set()
+    ok = bool(has & {"user", "user_basic", "user_brief"})
+    say = "may be asked for" if ok else "tick user_basic in the webhook's settings: managers are told by their e-mails"
+    return Finding("users", ok=ok, say=say)

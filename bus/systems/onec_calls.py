@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote
@@ -39,7 +39,10 @@ class Slot(Protocol):
 
 
 class Calls:
-    """The interface of one base. `with_urgency` gives a copy that shares connections, slots and counters."""
+    """The interface of one base. `with_urgency` gives a copy that shares connections, slots and counters.
+
+    `slots` are for all requests, `writing` the one that whoever writes holds besides.
+    """
 
     def __init__(
         self,
@@ -47,17 +50,20 @@ class Calls:
         gate: Gate,
         throttle: Throttle,
         slots: Slot,
+        writing: Slot,
         breaker: Breaker,
         *,
         urgent: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.system, self.urgent, self.now = system, urgent, now
-        self._gate, self._throttle, self._slots, self._breaker = gate, throttle, slots, breaker
+        self._gate, self._throttle, self._breaker = gate, throttle, breaker
+        self._slots, self._writing = slots, writing
 
     def with_urgency(self, urgent: bool) -> Calls:
         """A copy whose requests may use the payments' reserve, or may not."""
-        return Calls(self.system, self._gate, self._throttle, self._slots, self._breaker, urgent=urgent, now=self.now)
+        shared = self._gate, self._throttle, self._slots, self._writing, self._breaker
+        return Calls(self.system, *shared, urgent=urgent, now=self.now)
 
     @property
     def root(self) -> str:
@@ -209,9 +215,9 @@ class Calls:
         xml: bool = False,
         version: str | None = None,
     ) -> Answer:
-        """One request. The breaker is told of an answer, of none, and of a base that lets nobody in."""
+        """One request; of all that write one at a time. The breaker is told of an answer, of none, of a closed base."""
         self._throttle.acquire(urgent=self.urgent)
-        with self._slots.taken():
+        with self._writing.taken() if is_write(name) else nullcontext(), self._slots.taken():
             self._breaker.guard(self.system)
             try:
                 answer = self._gate.send(verb, path, query, body, writes=is_write(name), xml=xml, version=version)

@@ -74,8 +74,9 @@ class Changes:
         self._memory.begin(thing)
         start = self._start()
         at = self._names.get(thing, "at")
+        accounts = self._reader.accounts() if thing == "counterparty" else None
         for page in self._calls.pages(self._names.need(thing), where=self._reader.operation(thing)):
-            if records := self._reader.records(thing, page):
+            if records := self._reader.records(thing, page, accounts=accounts):
                 yield records
             recent = [row for row in page if at is None or str(row.get(at) or "") >= start]
             self._memory.handed(thing, _versions(recent), anew=True)

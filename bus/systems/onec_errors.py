@@ -20,7 +20,7 @@ PAUSE_S, STOP_S = 30, 300
 NO_SESSION = 406
 _NOT_FOUND, _EXISTS, _RIGHTS, _REFUSED = "9", "15", "20", "-1"
 _UNPUBLISHED = ("6", "8")
-_UNAUTHORISED, _FORBIDDEN, _LONG, _SERVER = 401, 403, 414, 500
+_UNAUTHORISED, _FORBIDDEN, _PRECONDITION, _LONG, _SERVER = 401, 403, 412, 414, 500
 _BUSY = (429, 502, 503, 504, NO_SESSION)
 _LOCKED = re.compile(
     r"лицензи|licen[cs]e|начал[оа] сеанс|сеанс\w* .{0,40}(запрещен|заблокирован)|монопольн|блокировк\w+ установлена",
@@ -50,6 +50,10 @@ class NotFound(Permanent):
 
 class Exists(Permanent):
     """There is one with that key already."""
+
+
+class Changed(Transient):
+    """Somebody wrote the object between our reading and our writing, in a base that heeds versions: read it again."""
 
 
 class Unpublished(Permanent):
@@ -86,6 +90,8 @@ def error_of(refusal: Refusal, *, writes: bool, now: datetime) -> BusError:
     cause = f"{refusal.what} {refusal.code or f'HTTP {refusal.status}'}"
     if refusal.envelope and _LOCKED.search(refusal.text):
         return _pause(f"{refusal.what}: the base lets nobody in now", "1C closed", now)
+    if refusal.status == _PRECONDITION:
+        return Changed(f"{refusal.what}: HTTP 412: it was changed meanwhile", cause=cause)
     if refusal.envelope:
         return _said(refusal, cause, writes=writes)
     return _unsaid(refusal, cause, writes=writes, now=now)

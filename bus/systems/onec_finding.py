@@ -14,8 +14,9 @@ from bus.systems.onec_reading import Reader
 
 MOST = 20
 """How many candidates are of use to anybody."""
-OWN_KEYS, CONTACTS = "own keys", "contacts"
-"""What bases differ in: whether an object may be created under a key of our choice, and be found by its contacts."""
+OWN_KEYS, CONTACTS, VERSIONS = "own keys", "contacts", "versions"
+"""What bases differ in: whether an object may be created under a key of our choice, and be found by its contacts;
+whether a write that names an old version is refused."""
 _SPACE = uuid.UUID("6b5f2a52-61a5-4d5b-8f0e-1c4a2a9d7e11")
 _FORMS = re.compile(r"\b(?:ООО|ОАО|ЗАО|ПАО|НАО|АО|ИП|ФГБУ|ФГУП|ГУП|МУП|АНО|ТОО)\b|[«»\"“”„]", re.IGNORECASE)
 _SHORTEST = 4

@@ -11,7 +11,7 @@ from bus.errors import BusError, ConfigError
 from bus.ports import Alike, Failed, Finding, Raw, RawRecord, Write, Written
 from bus.systems.onec_calls import Calls
 from bus.systems.onec_changes import Changes
-from bus.systems.onec_finding import CONTACTS, OWN_KEYS, Finder
+from bus.systems.onec_finding import CONTACTS, OWN_KEYS, VERSIONS, Finder
 from bus.systems.onec_memory import Memory
 from bus.systems.onec_metadata import Published, missing, needed, published
 from bus.systems.onec_names import Names, names_of
@@ -174,12 +174,13 @@ class OneC:
     def _abilities(self) -> Iterator[Finding]:
         """Not tried here: that would write. What calls have shown so far."""
         told = {None: "not tried yet", True: "yes", False: "no"}
-        memory = self._shared.memory
-        keys, contacts = told[memory.able(OWN_KEYS)], told[memory.able(CONTACTS)]
-        yield Finding(
-            "own keys", ok=True, say=f"objects can be created under keys of ours: {keys}; else by a mark in a text"
-        )
-        yield Finding("contacts", ok=True, say=f"counterparties can be found by phone and e-mail: {contacts}")
+        says = {
+            OWN_KEYS: "objects can be created under keys of ours: {}; else they are found by a mark in a text",
+            CONTACTS: "counterparties can be found by phone and e-mail: {}",
+            VERSIONS: "a write over somebody else's is refused: {}; each is read just before, and compared after",
+        }
+        for what, say in says.items():
+            yield Finding(what, ok=True, say=say.format(told[self._shared.memory.able(what)]))
 
 
 def _known(record_type: str) -> None:

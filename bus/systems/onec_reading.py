@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 
 from bus.errors import ConfigError
 from bus.model import Json
@@ -28,8 +29,12 @@ _MANY = 5000
 _CODED = ("currencies", "units")
 """Directories whose elements have a code that means something outside of the base."""
 _PREDEFINED = ("PredefinedDataName", "ИмяПредопределенногоВида")
-_PARTY = ("name", "inn", "kpp", "type")
+_PARTY = ("name", "legal_name", "inn", "kpp", "type")
 _ORDER_TYPE = "StandardODATA."
+
+
+Accounts = dict[str, list[Raw]]
+"""Bank accounts by their owner's key."""
 
 
 class Shelf:
@@ -90,17 +95,29 @@ class Reader:
         rows = self.calls.by_keys(self.names.need(record_type), ids)
         return {record.id: record.raw for record in self.records(record_type, rows, wanted)}
 
-    def records(self, thing: str, rows: Sequence[Raw], parts: Collection[str] = PARTS) -> list[RawRecord]:
-        """Rows of a set as records, complete; `thing` is what the set is for, of a payment which document it is."""
+    def records(
+        self, thing: str, rows: Sequence[Raw], parts: Collection[str] = PARTS, accounts: Accounts | None = None
+    ) -> list[RawRecord]:
+        """Rows of a set as records, complete; `thing` is what the set is for, of a payment which document it is.
+
+        `accounts`: all bank accounts of the base, where they were read before.
+        """
         rows = [row for row in rows if not self.removed(thing, row)]
         if thing == "order":
             return [RawRecord("order", _key(row), raw) for row, raw in self._orders(rows, parts)]
         if thing == "counterparty":
-            return [RawRecord("counterparty", _key(row), raw) for row, raw in self._counterparties(rows, parts)]
+            return [
+                RawRecord("counterparty", _key(row), raw) for row, raw in self._counterparties(rows, parts, accounts)
+            ]
         return self._split(thing, rows)
 
     def removed(self, thing: str, row: Raw) -> bool:
-        """Marked for deletion, or no element at all but a folder of them; refunds count only when they are posted."""
+        """Marked for deletion, or no element at all but a folder of them; refunds count only when they are posted.
+
+        Whom the settings name for all buyers without an INN is nobody's counterparty.
+        """
+        if thing == "counterparty" and _key(row) == self._settings.get("retail_counterparty", "").lower():
+            return True
         marks = (self.names.get(thing, role) for role in ("deleted", "folder"))
         if any(mark and row.get(mark) for mark in marks):
             return True
@@ -170,16 +187,23 @@ class Reader:
             related["items"] = self.items(str(one.get(name["row_item"] or "")).lower() for one in goods)
         if self.names.has("states") and rows:
             related["states"] = self.states()
-        hidden = () if "items" in parts else (name["rows"],)
-        return [(row, self._raw(row, related, hidden)) for row in rows]
+        return [(row, self._raw(row, related)) for row in rows]
 
-    def _counterparties(self, rows: Sequence[Raw], parts: Collection[str]) -> list[tuple[Raw, Raw]]:
+    def accounts(self) -> Accounts:
+        """All bank accounts of counterparties, by pages: for many owners that is less than asking by each of them."""
+        set_ = self.names.get("account", "set")
+        return self._by_owner(self._or_none(set_, lambda: list(chain(*self.calls.pages(set_))))) if set_ else {}
+
+    def _counterparties(
+        self, rows: Sequence[Raw], parts: Collection[str], accounts: Accounts | None
+    ) -> list[tuple[Raw, Raw]]:
         kinds = self.kinds() if rows else {}
-        accounts = self._accounts([_key(row) for row in rows]) if "accounts" in parts and rows else None
+        if accounts is None and "accounts" in parts and rows:
+            accounts = self._accounts([_key(row) for row in rows])
         return [
             (
                 row,
-                self._raw(row, {}, ())
+                self._raw(row, {})
                 | {"@kinds": kinds}
                 | ({"@accounts": accounts.get(_key(row), [])} if accounts is not None else {}),
             )
@@ -237,14 +261,13 @@ class Reader:
 
     def _part(self, thing: str, row: Raw, related: Raw, order: str, amount: Decimal, *, first: bool) -> Raw:
         own = {"@thing": thing, "@order": order, "@amount": f"{amount:f}", "@first": first}
-        return self._raw(row, related, ()) | own
+        return self._raw(row, related) | own
 
-    def _raw(self, row: Raw, related: Mapping[str, Mapping[str, Raw]], hidden: Collection[str | None]) -> Raw:
+    def _raw(self, row: Raw, related: Mapping[str, Mapping[str, Raw]]) -> Raw:
         """The row with what it points to, and nothing of what its neighbours point to."""
         pointed = {str(value).lower() for value in _leaves(row)}
         mine = {name: {key: one for key, one in found.items() if key in pointed} for name, found in related.items()}
-        shown = {name: value for name, value in row.items() if name not in hidden}
-        return shown | {"@related": mine, "@read_at": self.calls.now().isoformat()}
+        return row | {"@related": mine, "@read_at": self.calls.now().isoformat()}
 
     def states(self) -> dict[str, Raw]:
         """States of УНФ's orders."""
@@ -263,23 +286,30 @@ class Reader:
             found += [row | {"@is": role} for row in sure or alike]
         return found
 
-    def _accounts(self, owners: Sequence[str]) -> dict[str, list[Raw]]:
-        """Bank accounts of counterparties, oldest first, without those that are marked for deletion."""
+    def _accounts(self, owners: Sequence[str]) -> Accounts:
+        """Bank accounts of some counterparties."""
         if not self.names.has("account"):
             return {}
-        name = {role: self.names.get("account", role) for role in ("owner", "account", "deleted", "bank")}
-        set_ = self.names.need("account")
-        party = self.names.need("counterparty")
-        asked = [f"{name['owner']} eq guid'{key}'" for key in owners if is_key(key)]
+        owner, set_, party = (
+            self.names.need("account", "owner"),
+            self.names.need("account"),
+            self.names.need("counterparty"),
+        )
+        asked = [f"{owner} eq guid'{key}'" for key in owners if is_key(key)]
         if self.names.get("account", "owner_type"):
-            asked = [f"{name['owner']} eq cast(guid'{key}', '{party}')" for key in owners if is_key(key)]
+            asked = [f"{owner} eq cast(guid'{key}', '{party}')" for key in owners if is_key(key)]
         rows = [] if self.shelf.lacks(set_) else self._or_none(set_, lambda: self.calls.any_of(set_, asked))
-        rows = [row for row in rows if not row.get(name["deleted"] or "")]
-        banks = self._banks(str(row.get(name["bank"] or "") or EMPTY) for row in rows)
-        found: dict[str, list[Raw]] = {}
-        for row in sorted(rows, key=lambda one: str(one.get(name["account"] or ""))):
-            owner = str(row.get(name["owner"] or "")).lower()
-            found.setdefault(owner, []).append(self._account(row, banks.get(str(row.get(name["bank"] or "")), {})))
+        return self._by_owner(rows)
+
+    def _by_owner(self, rows: Sequence[Raw]) -> Accounts:
+        """Accounts in roles, by number, without those that are marked for deletion."""
+        name = {role: self.names.get("account", role) or "" for role in ("owner", "account", "deleted", "bank")}
+        rows = [row for row in rows if not row.get(name["deleted"])]
+        banks = self._banks(str(row.get(name["bank"]) or EMPTY) for row in rows)
+        found: Accounts = {}
+        for row in sorted(rows, key=lambda one: str(one.get(name["account"]) or "")):
+            account = self._account(row, banks.get(str(row.get(name["bank"]) or ""), {}))
+            found.setdefault(str(row.get(name["owner"])).lower(), []).append(account)
         return found
 
     def _account(self, row: Raw, bank: Raw) -> Raw:

@@ -17,9 +17,9 @@ from bus.model import Json
 from bus.ports import Failed, Raw, Write, Written
 from bus.systems.onec_calls import KEY, Calls
 from bus.systems.onec_comparing import kept, same
-from bus.systems.onec_errors import Exists, NotFound
+from bus.systems.onec_errors import Changed, Exists, NotFound
 from bus.systems.onec_figures import exact
-from bus.systems.onec_finding import OWN_KEYS, Finder, key_of, mark
+from bus.systems.onec_finding import OWN_KEYS, VERSIONS, Finder, key_of, mark
 from bus.systems.onec_goods import Goods
 from bus.systems.onec_memory import Memory
 from bus.systems.onec_names import Names
@@ -100,7 +100,11 @@ class Writer:
     def _changed(self, job: Job, row: Raw, body: Raw) -> Raw:
         set_, job.sent = self._set(job), body
         job.calls.append(f"PATCH {set_}")
-        answered = self._calls.change(set_, str(job.key), body, str(row.get("DataVersion") or ""))
+        try:
+            answered = self._calls.change(set_, str(job.key), body, str(row.get("DataVersion") or ""))
+        except Changed:
+            self._memory.proved(VERSIONS, able=True)
+            raise
         if complaint := kept(set_, body, answered):
             raise complaint
         return answered
@@ -267,6 +271,9 @@ class Writer:
         change, thing, need = job.write.change, job.thing, self._names
         if not job.write.parent:
             raise Permanent("a payment needs the order it belongs to", cause="payment without order")
+        if thing == "refund" and not self._posts:
+            say = "a refund counts only when it is posted, which settings.post does not let us: say post: yes"
+            raise Permanent(say, cause="refund not posted")
         if "amount" not in change:
             raise Permanent("a payment needs its amount", cause="payment without amount")
         order = self._calls.one(need.need("order"), job.write.parent)
@@ -317,8 +324,16 @@ class Writer:
         try:
             row = self._calls.create(set_, {KEY: key, **body})
         except Exists:
-            return self._calls.one(set_, key)
+            return self._there(thing, key)
         self._memory.proved(OWN_KEYS, able=str(row[KEY]).lower() == key.lower())
+        return row
+
+    def _there(self, thing: str, key: str) -> Raw:
+        """The object that has our key already. Raises Permanent when somebody marked it for deletion since."""
+        row = self._calls.one(self._names.need(thing), key)
+        if self._reader.removed(thing, row):
+            say = f"{self._names.need(thing)}: {key} is there, and marked for deletion: lift the mark, then retry"
+            raise Permanent(say, cause="marked for deletion")
         return row
 
     def _beside(self, thing: str, key: str, body: Raw, job: Job | None = None) -> Raw:

@@ -60,7 +60,6 @@ METHODS: Mapping[str, Method] = {
     "crm.requisite.bankdetail.list": _read("accounts of requisites; the probe of accounts"),
     "crm.requisite.preset.list": _read("the templates of requisites"),
     "crm.address.list": _read("addresses of requisites"),
-    "user.get": _read("who works in the portal"),
     "crm.status.list": _read("the stages"),
     "sale.order.get": _read("an order; the probe of its basket rows"),
     "sale.order.list": _read("orders by time of change; the probe of orders, by xmlId"),

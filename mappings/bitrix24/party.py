@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
-
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict
 
 from bus import requisites
 from bus.errors import UnknownCode
@@ -22,8 +19,8 @@ from bus.model import BankAccount, Fields, Json, Kind, PartyType
 from bus.ports import Held, Raw, Tables, Translation
 from mappings import values
 from mappings.bitrix24 import party_lists as lists
+from mappings.bitrix24.party_rows import Account, Item, Party, Requisite
 from mappings.tables import meaning
-from mappings.values import Id, Listed, Read, Stamp, Text
 
 KIND: Kind = "counterparty"
 EVENT = "counterparty"
@@ -38,83 +35,6 @@ _ADDRESSES = ("legal_address", "address")
 _MULTI = {"phones": "PHONE", "emails": "EMAIL"}
 _LEGAL_NAME = 300
 """Characters of a legal name that a requisite holds."""
-
-Requisite = Annotated[str | None, BeforeValidator(requisites.clean)]
-
-
-class _Item(Read):
-    updated_time: AwareDatetime
-    updated_by: Id = None
-    title: Text = None
-    name: Text = None
-    last_name: Text = None
-    second_name: Text = None
-    assigned_by_id: Id = None
-    originator_id: Text = None
-    origin_id: Text = None
-    origin_version: Text = None
-
-
-class _Row(Read):
-    """A row of the old lists: upper-case names."""
-
-    model_config = ConfigDict(alias_generator=str.upper)
-
-    id: Id = None
-
-
-class _Requisite(_Row):
-    date_create: Stamp = None
-    date_modify: Stamp = None
-    created_by_id: Id = None
-    modify_by_id: Id = None
-    rq_inn: Requisite = None
-    rq_kpp: Requisite = None
-    rq_okpo: Requisite = None
-    rq_ogrn: Requisite = None
-    rq_ogrnip: Requisite = None
-    rq_company_full_name: Text = None
-    rq_name: Text = None
-    rq_last_name: Text = None
-    rq_first_name: Text = None
-    rq_second_name: Text = None
-
-    def text(self, name: str) -> str | None:
-        """A value by the portal's own name."""
-        found: str | None = getattr(self, name.lower())
-        return found
-
-
-class _Account(_Row):
-    active: Text = None
-    rq_acc_num: Requisite = None
-    rq_bik: Requisite = None
-    rq_bank_name: Text = None
-
-
-class _Address(_Row):
-    type_id: Id = None
-    postal_code: Text = None
-    country: Text = None
-    province: Text = None
-    region: Text = None
-    city: Text = None
-    address_1: Text = None
-    address_2: Text = None
-
-    def whole(self) -> str | None:
-        """As it is written on an envelope in Russia, from the largest to the smallest."""
-        parts = (self.postal_code, self.country, self.province, self.region, self.city, self.address_1, self.address_2)
-        return values.long(", ".join(part for part in parts if part))
-
-
-class _Party(Read):
-    type: Text = None
-    item: _Item
-    requisite: _Requisite | None = None
-    preset: Text = None
-    bank: Annotated[list[_Account] | None, Listed] = None
-    addresses: Annotated[list[_Address] | None, Listed] = None
 
 
 def carries(tables: Tables) -> frozenset[str]:
@@ -152,7 +72,7 @@ def means(field: str, said: Json, wanted: Json) -> bool:
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:
     """The counterparty as the CRM tells it: last saved when its item or its requisite was, to the second."""
-    party = _Party.model_validate(raw)
+    party = Party.model_validate(raw)
     held = [found for found in (_law(party, tables), _responsible(party, tables)) if isinstance(found, Held)]
     data = _says(party, raw, tables)
     if records := _records(party.item):
@@ -174,7 +94,7 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     does not know is left out of a new one, which then is the integration user's, whom nobody takes for a manager.
     Raises UnknownCode for a manager whom it does not know, and for another type than its requisite was made by.
     """
-    party = _Party.model_validate(present) if present is not None else None
+    party = Party.model_validate(present) if present is not None else None
     says = _says(party, present or {}, tables) if party else {}
     due = {
         name: value
@@ -193,7 +113,7 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     return change if party else {"type": kind, **change}
 
 
-def _says(party: _Party, raw: Raw, tables: Tables) -> Fields:
+def _says(party: Party, raw: Raw, tables: Tables) -> Fields:
     """Every canonical field the record says: what a write is compared with."""
     law, responsible = _law(party, tables), _responsible(party, tables)
     said: Fields = {"type": law} if isinstance(law, str) else {}
@@ -211,7 +131,7 @@ def _says(party: _Party, raw: Raw, tables: Tables) -> Fields:
     return said
 
 
-def _said_item(party: _Party, raw_item: Raw, tables: Tables) -> Fields:
+def _said_item(party: Party, raw_item: Raw, tables: Tables) -> Fields:
     item, said = party.item, dict[str, Json]()
     if party.type == "contact" and item.says("name"):
         said["name"] = values.name(_joined((item.last_name, item.name, item.second_name)))
@@ -225,12 +145,12 @@ def _said_item(party: _Party, raw_item: Raw, tables: Tables) -> Fields:
     return said
 
 
-def _law(party: _Party, tables: Tables) -> str | Held | None:
+def _law(party: Party, tables: Tables) -> str | Held | None:
     """What it is by law, by the template of its requisite."""
     return meaning(tables, _TYPE, party.preset, field="type") if party.requisite and party.preset else None
 
 
-def _responsible(party: _Party, tables: Tables) -> str | Held | None:
+def _responsible(party: Party, tables: Tables) -> str | Held | None:
     """Who is in charge of it; what the integration user is in charge of is in nobody's."""
     user = party.item.assigned_by_id
     if user is None or user == tables.name("links", "user"):
@@ -238,7 +158,7 @@ def _responsible(party: _Party, tables: Tables) -> str | Held | None:
     return meaning(tables, _USERS, user, field="responsible")
 
 
-def _saves(party: _Party) -> list[tuple[datetime, str | None]]:
+def _saves(party: Party) -> list[tuple[datetime, str | None]]:
     """When item and requisite were last saved, and by whom. A requisite that was never changed has only its birth."""
     saves = [(party.item.updated_time, party.item.updated_by)]
     row = party.requisite
@@ -249,7 +169,7 @@ def _saves(party: _Party) -> list[tuple[datetime, str | None]]:
     return saves
 
 
-def _records(item: _Item) -> list[Json]:
+def _records(item: Item) -> list[Json]:
     ours = item.originator_id == ORIGINATOR and item.origin_version == MARK
     return values.origin(item.origin_id, KIND) if ours else []
 
@@ -261,21 +181,21 @@ def _spots(field: str, law: Json) -> tuple[str, str]:
     return (_OWN_NAME, _FULL) if law == PartyType.PERSON else (_FULL, _OWN_NAME)
 
 
-def _first(row: _Requisite, names: Sequence[str]) -> str | None:
+def _first(row: Requisite, names: Sequence[str]) -> str | None:
     return next((found for name in names if (found := row.text(name))), None)
 
 
-def _account(row: _Account) -> Json:
+def _account(row: Account) -> Json:
     made = BankAccount(account=row.rq_acc_num or "", bic=row.rq_bik, bank=values.short(row.rq_bank_name))
     return made.model_dump(mode="json")
 
 
-def _address(party: _Party, kind: str) -> str | None:
+def _address(party: Party, kind: str) -> str | None:
     found = next((one for one in party.addresses or [] if one.type_id == kind), None)
     return found.whole() if found else None
 
 
-def _wanted_law(due: Fields, party: _Party | None, tables: Tables) -> PartyType:
+def _wanted_law(due: Fields, party: Party | None, tables: Tables) -> PartyType:
     """What it is by law, as its requisite says, else as it is to say, else as its INN tells.
 
     Raises UnknownCode when a requisite of another kind would have to become it.
@@ -293,7 +213,7 @@ def _wanted_law(due: Fields, party: _Party | None, tables: Tables) -> PartyType:
     return PartyType.SOLE_TRADER if personal else PartyType.LEGAL_ENTITY
 
 
-def _item(due: Fields, kind: str, party: _Party | None, present: Raw | None, tables: Tables) -> Raw:
+def _item(due: Fields, kind: str, party: Party | None, present: Raw | None, tables: Tables) -> Raw:
     rows = (present or {}).get("item", {}).get("fm") or []
     multi = [row for field, name in _MULTI.items() if field in due for row in lists.rows(field, name, rows, due[field])]
     terms = tables.name("party_fields", "credit_terms")
@@ -305,7 +225,7 @@ def _item(due: Fields, kind: str, party: _Party | None, present: Raw | None, tab
     }
 
 
-def _name(due: Fields, kind: str, party: _Party | None) -> Raw:
+def _name(due: Fields, kind: str, party: Party | None) -> Raw:
     """A contact's name in its three parts, where it has so many; a new record is never nameless."""
     said = due.get("name") or ("" if party else _called(due))
     if not said and "name" not in due:
@@ -329,7 +249,7 @@ def _parts(name: str) -> tuple[str, str, str] | None:
     return last, first, "".join(second)
 
 
-def _manager(value: Json, party: _Party | None, tables: Tables) -> Raw:
+def _manager(value: Json, party: Party | None, tables: Tables) -> Raw:
     if not value:
         return {}
     try:
@@ -340,7 +260,7 @@ def _manager(value: Json, party: _Party | None, tables: Tables) -> Raw:
         raise
 
 
-def _requisite(due: Fields, law: PartyType, party: _Party | None, change: Raw, tables: Tables) -> Raw:
+def _requisite(due: Fields, law: PartyType, party: Party | None, change: Raw, tables: Tables) -> Raw:
     row = party.requisite if party else None
     fields = {name: due[field] or "" for field, name in _PLAIN.items() if field in due}
     for field in ("legal_name", "ogrn"):
@@ -355,7 +275,7 @@ def _requisite(due: Fields, law: PartyType, party: _Party | None, change: Raw, t
     return {"id": None, "preset": code, "fields": _born(due, law, party) | fields}
 
 
-def _spotted(field: str, value: Json, law: PartyType, row: _Requisite | None) -> Raw:
+def _spotted(field: str, value: Json, law: PartyType, row: Requisite | None) -> Raw:
     """A value in its place; one that is cleared is cleared wherever it stands."""
     own, other = _spots(field, law)
     if value:
@@ -364,7 +284,7 @@ def _spotted(field: str, value: Json, law: PartyType, row: _Requisite | None) ->
     return {name: "" for name in spots if row and row.text(name)}
 
 
-def _born(due: Fields, law: PartyType, party: _Party | None) -> Raw:
+def _born(due: Fields, law: PartyType, party: Party | None) -> Raw:
     """What a new requisite is called, and a person's name in its parts, for the documents that are made of it."""
     name = _called(due) if due.get("name") or party is None else str(party.item.title or party.item.name or "Реквизиты")
     born: Raw = {"NAME": name}
@@ -375,7 +295,7 @@ def _born(due: Fields, law: PartyType, party: _Party | None) -> Raw:
     return born
 
 
-def _accounts(due: Fields, party: _Party | None) -> list[Raw]:
+def _accounts(due: Fields, party: Party | None) -> list[Raw]:
     """Rows of wanted accounts are kept, changed or added, the others switched off."""
     if "accounts" not in due:
         return []
@@ -386,7 +306,7 @@ def _accounts(due: Fields, party: _Party | None) -> list[Raw]:
     return [one for one in changes if one["fields"]] + [{"id": row.id, "fields": {"ACTIVE": "N"}} for row in off]
 
 
-def _account_change(one: Mapping[str, Json], row: _Account | None) -> Raw:
+def _account_change(one: Mapping[str, Json], row: Account | None) -> Raw:
     said = {"RQ_BIK": one.get("bic"), "RQ_BANK_NAME": one.get("bank")}
     if row is None:
         name = one.get("bank") or one["account"]
@@ -400,7 +320,7 @@ def _stated(said: Mapping[str, Json]) -> Raw:
     return {name: value for name, value in said.items() if value}
 
 
-def _addresses(due: Fields, party: _Party | None, tables: Tables) -> list[Raw]:
+def _addresses(due: Fields, party: Party | None, tables: Tables) -> list[Raw]:
     """An address that we write stands whole in its first line, with nothing beside it."""
     there = {one.type_id for one in (party.addresses if party else None) or []}
     blank = dict.fromkeys(("ADDRESS_2", "CITY", "POSTAL_CODE", "REGION", "PROVINCE", "COUNTRY"), "")

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, Field
 from bus import requisites
 from bus.model import Fields, Json, Kind, PartyType, nest
 from bus.ports import Raw, RawRecord, Tables, Translation
-from bus.systems.commerceml import deleted, record_id, version_of
+from bus.systems.commerceml_raw import deleted, record_id, version_of
 from mappings import values
 from mappings.commerceml.names import Inner, Listed, Read, Word, filled, said_only
 

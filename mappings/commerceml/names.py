@@ -13,8 +13,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from bus.errors import UnknownCode
 from bus.model import Fields, Json
@@ -44,13 +43,6 @@ def _word(value: Any) -> str | None:
     return None if said is None or said in _NOTHING else said
 
 
-def _flag(value: Any, info: ValidationInfo) -> bool | None:
-    said = (_word(value) or "").lower()
-    if said and said not in _TRUE | _FALSE:
-        raise PydanticCustomError("flag", "neither true nor false", {"name": info.field_name or ""})
-    return said in _TRUE if said else None
-
-
 def _requisites(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return {}
@@ -60,15 +52,10 @@ def _requisites(value: Any) -> Any:
     }
 
 
-def _number(value: Any) -> Any:
-    return _word(value)
-
-
 Word = Annotated[str | None, BeforeValidator(_word)]
 """Trimmed text; nothing for what is empty, `<>` or a dash."""
-Sum = Annotated[values.Sum, BeforeValidator(_number)]
+Sum = Annotated[values.Sum, BeforeValidator(_word)]
 """A number in any spelling: 1 234,50 with any blanks, 231.7400."""
-Flag = Annotated[bool | None, BeforeValidator(_flag)]
 Requisites = Annotated[dict[str, Word], BeforeValidator(_requisites)]
 """By name, of several of one name the first that says something."""
 Listed = BeforeValidator(lambda value: value if isinstance(value, list) else [])

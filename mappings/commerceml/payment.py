@@ -18,8 +18,8 @@ from bus import requisites
 from bus.errors import UnknownCode
 from bus.model import Fields, Json, Kind, PaymentState
 from bus.ports import Held, Raw, RawRecord, Tables, Translation
-from bus.systems import commerceml
-from bus.systems.commerceml import OURS, version_of
+from bus.systems import commerceml_raw
+from bus.systems.commerceml_raw import OURS, version_of
 from mappings import values
 from mappings.commerceml import names
 from mappings.commerceml.counterparty import Party
@@ -66,9 +66,9 @@ def parts(order: RawRecord) -> list[RawRecord]:
     payer = next((one.inn for one in _Parties.model_validate(order.raw).parties if not one.sells), None)
     profile = order.raw.get("@profile", "ut")
     return [
-        RawRecord(KIND, commerceml.record_id(KIND, one, profile), one | filled({"@payer": payer}))
-        for one in commerceml.payments(order.raw)
-        if not commerceml.deleted(one)
+        RawRecord(KIND, commerceml_raw.record_id(KIND, one, profile), one | filled({"@payer": payer}))
+        for one in commerceml_raw.payments(order.raw)
+        if not commerceml_raw.deleted(one)
     ]
 
 

@@ -120,7 +120,7 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
 
 
 def _says(order: _Order, raw: Raw, tables: Tables) -> Fields:
-    """Every canonical field the order says, or what of it is held."""
+    """Every canonical field the order says, or what of it is held; its rows only where their items were read along."""
     goods = reading.rows(raw, tables, _THING)
     said = _said_status(order, raw, goods, tables)
     if order.says("number"):
@@ -128,7 +128,7 @@ def _says(order: _Order, raw: Raw, tables: Tables) -> Fields:
     total = reading.sum_of(order.total, raw, order.currency, tables, "total")
     if total is not None and said.get("status") != OrderStatus.CANCELLED:  # without its rows it comes to nothing
         said["total"] = total
-    if goods is not None:
+    if goods is not None and "items" in raw.get("@related", {}):
         said["lines"] = [_line(row, raw) for row in _counting(goods, raw)]
     if order.says("comment"):
         said["comment"] = values.long(reading.unmarked(order.comment))
@@ -184,7 +184,7 @@ def _said_buyer(order: _Order, raw: Raw, tables: Tables) -> Fields:
     if not found or found.get("shared") or meaning(tables, "party_type", party.type or "", field="type") == _PERSON:
         return {}
     said: Fields = {"customer.inn": requisites.clean(party.inn), "customer.kpp": requisites.clean(party.kpp)}
-    return said | {"customer.company": values.short(party.name)}
+    return said | {"customer.company": values.short(party.legal_name or party.name)}
 
 
 def _records(order: _Order, tables: Tables) -> list[Json]:

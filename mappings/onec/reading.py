@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
+from bus.errors import UnknownCode
 from bus.model import Fields, Json, Kind
 from bus.ports import Held, Raw, Tables
 from bus.systems.onec_figures import unit_price
@@ -23,6 +24,7 @@ MARK = re.compile(r"\s*\[bus:([0-9a-f-]{36})\]", re.IGNORECASE)
 """Our own key in a text of the record, in bases that do not take it for the record's own."""
 _FIRST_YEAR = 1900
 _CURRENCIES = "currencies"
+_ISO = re.compile(r"[A-Z]{3}")
 _OURS = "4"
 """The bus draws its keys at random, 1C makes its own of time and place: their versions (RFC 9562) tell them apart."""
 
@@ -142,11 +144,17 @@ def sum_of(amount: Decimal | None, raw: Raw, ref: str | None, tables: Tables, fi
     if amount is None or ref is None:
         return None
     currency = Currency.model_validate(related(raw, _CURRENCIES, ref))
-    found: str | Held | None = None
-    for code in (currency.Description, currency.Code, ref):
-        if code:
-            found = found if isinstance(found, str) else meaning(tables, _CURRENCIES, code, field=field)
-    return values.amount(amount, found) if isinstance(found, str) else found
+    codes = [code for code in (currency.Description, currency.Code) if code] or [ref]
+    found = [meaning(tables, _CURRENCIES, code, field=field) for code in codes]
+    known = next((one for one in found if isinstance(one, str) and _ISO.fullmatch(one)), None)
+    if known is None:
+        return next((one for one in found if isinstance(one, Held)), None) or _held(codes[0], field)
+    return values.amount(amount, known)
+
+
+def _held(code: str, field: str) -> Held:
+    """A directory of the base knows the currency's name there, which is no code of ISO 4217."""
+    return Held(field, _CURRENCIES, code, str(UnknownCode(_CURRENCIES, code, field=field)))
 
 
 def moment(at: datetime | None, tables: Tables) -> Json:

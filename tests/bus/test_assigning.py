@@ -142,6 +142,11 @@ def test_two_equal_payments_of_one_batch_do_not_both_pay_one_order(middle: Middl
     assert numbers(middle, money(), money(on=date(2026, 10, 7))) == ["1", None]
 
 
+def test_a_cancelled_order_is_paid_only_by_who_names_it(middle: Middle) -> None:
+    middle.take(order(1, number="1001", total=rub(100), status="cancelled", customer=CUSTOMER))
+    assert numbers(middle, money(purpose="заказ 1001"), money()) == ["1", None]
+
+
 def test_what_is_given_back_is_of_the_order_that_was_paid(middle: Middle) -> None:
     middle.take(
         order(1, number="1001", total=rub(100), customer=CUSTOMER),

@@ -247,3 +247,12 @@ def test_two_systems_that_name_one_external_number_speak_of_one_payment(middle: 
     middle.take(payment(5, LATER, source="shop", **told))
     assert middle.entity("bank/payment/77", "payment").id == middle.entity("shop/payment/5", "payment").id
     assert middle.fields("shop/order/1")["paid_total"] == rub("100.00")
+
+
+def test_an_order_that_1c_made_anew_under_its_number_is_the_same_order(middle: Middle) -> None:
+    first = {"records": [{"system": "onec", "type": "guid", "id": "aaaa"}]}
+    middle.take(said("onec", "order", "order/1001", LATER, None, first))
+    again = {"records": [{"system": "onec", "type": "guid", "id": "bbbb"}], "comment": "заново"}
+    middle.take(said("onec", "order", "order/1001", LATEST, None, again))
+    assert middle.fields("onec/guid/bbbb")["comment"] == "заново"
+    assert middle.letters() == []

@@ -148,6 +148,24 @@ def test_a_creation_says_for_whom_the_order_is_and_an_update_does_not(tables):
     assert order.from_canonical(fields, sample("order_of_a_person")["raw"], tables) == {}
 
 
+@pytest.mark.parametrize(
+    ("currency", "said"),
+    [
+        ({"Description": "руб.", "Code": "643"}, "RUB"),
+        ({"Description": "Рубль наш", "Code": "643"}, "RUB"),
+        ({"Description": "USD", "Code": ""}, "USD"),
+        ({"Description": "Тугрик", "Code": "496"}, "held: currencies Тугрик"),
+        ({}, "held: currencies 51ed67a6-7220-11df-b336-0011955cba6b"),
+    ],
+)
+def test_a_currency_is_known_by_its_name_or_number_and_never_guessed(tables, currency, said):
+    raw = sample("order_accepted")["raw"]
+    key = raw["Валюта_Key"]
+    told = order.to_canonical(raw | {"@related": {"currencies": {key: currency}, "items": {}}}, tables)
+    held = [f"held: {one.table} {one.code}" for one in told.held]
+    assert [told.data["total"]["currency"]] == [said] if "total" in told.data else held == [said]
+
+
 def test_a_record_without_the_time_of_reading_is_refused(tables):
     with pytest.raises(ValidationError, match="read_at"):
         order.to_canonical({"Ref_Key": NOTHING}, tables)
@@ -219,7 +237,7 @@ def test_real_orders_are_read_whole(tables, number):
     assert found
     for raw in found:
         currency = raw["Валюта_Key"]
-        raw["@related"] = {"currencies": {currency: {"Code": "643", "Description": "RUB"}}}
+        raw["@related"] = {"currencies": {currency: {"Code": "643", "Description": "RUB"}}, "items": {}}
         told = order.to_canonical(raw, tables)
         said = flatten("order", told.data)
         assert told.held == ()

@@ -22,6 +22,22 @@ def test_a_cancelled_order_is_cancelled_whatever_its_status(shop):
     assert made.held == ()
 
 
+COMPANY = [{"code": "COMPANY", "value": "ООО  «Ромашка» "}, {"code": "INN", "value": "7707 083893"}, {"code": "KPP"}]
+
+
+def test_a_companys_order_says_for_whom_it_is(shop):
+    said = order.to_canonical(raw(propertyValues=COMPANY), shop).data["customer"]
+    assert said == {"company": "ООО «Ромашка»", "inn": "7707083893", "kpp": None}
+
+
+def test_a_companys_requisites_are_written_where_they_say_something_else(shop):
+    fields = {"customer.company": "ООО «Ромашка»", "customer.inn": "7707083893", "customer.kpp": "773601001"}
+    present = raw(propertyValues=COMPANY)
+    assert order.from_canonical(fields, present, shop) == {"properties": {"KPP": "773601001"}}
+    made = order.from_canonical(fields, None, shop)["properties"]
+    assert made == {"COMPANY": "ООО «Ромашка»", "INN": "7707083893", "KPP": "773601001"}
+
+
 def test_cancelling_sets_the_flag_and_a_reason_and_leaves_the_status(shop):
     change = order.from_canonical({"status": "cancelled"}, raw(statusId="P"), shop)
     assert change["fields"].keys() == {"canceled", "reasonCanceled"}

@@ -135,7 +135,7 @@ WRITES: list[tuple[str, int, Story]] = [
 
 
 def test_every_write_has_its_story() -> None:
-    """Tasks have theirs in test_asking.py: no record of ours is a task. Counterparties': test_lost_counterparties.py."""
+    """Tasks have theirs in test_asking.py, counterparties in test_lost_counterparties.py."""
     elsewhere = ("tasks.", "crm.requisite.", "crm.address.")
     told = {method for method in METHODS if is_write(method) and not method.startswith(elsewhere)}
     assert {method for method, _, _ in WRITES} == told

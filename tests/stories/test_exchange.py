@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bus.embedded import Server
 from bus.sandbox.onec import Base, documents
 from bus.sandbox.onec.cml_books import SITE_NUMBER, extra
 from bus.sandbox.onec.cml_report import Report
@@ -49,7 +49,9 @@ class Company:
 
     def paid_in_1c(self, number: str) -> None:
         """The accountant enters a bank's receipt."""
-        self.base.act({"do": "create_payment", "order": self.order(number)["Ref_Key"], "amount": 1200, "number": "17"})
+        self.base.act(
+            {"do": "create_payment", "order": self.order(number)["Ref_Key"], "amount": 1200, "number": number}
+        )
 
     def orders(self) -> list[dict[str, Any]]:
         return self.base.objects.rows(documents.ORDER.name)
@@ -62,12 +64,21 @@ class Company:
         return str(self.bus.fields(f"shop/order/{number}")["payment_status"])
 
 
-@pytest.fixture(params=["ut", "unf", "bus"])
-def company(request: pytest.FixtureRequest, database_url: str, broker_url: str, tmp_path: Path) -> Iterator[Company]:
-    (tmp_path / "tables.yaml").write_text(STATUSES, encoding="utf-8")
+@pytest.fixture(scope="module", params=["ut", "unf", "bus"])
+def bus(
+    request: pytest.FixtureRequest, module_url: str, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Bus]:
+    folder = tmp_path_factory.mktemp("mappings")
+    (folder / "tables.yaml").write_text(STATUSES, encoding="utf-8")
     settings = {"profile": request.param, "updates": "yes" if request.param != "ut" else "no"}
-    with exchanging(database_url, broker_url, settings=settings, mappings=str(tmp_path)) as bus:
-        yield Company(bus, request.param)
+    with exchanging(module_url, valkey_server.url, settings=settings, mappings=str(folder)) as made:
+        yield made
+
+
+@pytest.fixture
+def company(bus: Bus) -> Company:
+    bus.forget()
+    return Company(bus, bus.wiring.file.systems["onec"].settings["profile"])
 
 
 def test_runs_with_every_fault_twice_over_make_no_second_order_and_lose_no_change(company: Company) -> None:
@@ -138,7 +149,8 @@ def told_once(company: Company, numbers: list[str]) -> None:
     """Each order is in 1C once and in the ledger once, nothing is due, nobody is asked, and a last run is quiet."""
     in_1c = Counter(extra(row, SITE_NUMBER) for row in company.orders())
     assert in_1c == Counter(numbers)
-    known = company.bus.rows("SELECT fields ->> 'number' AS n FROM entity WHERE kind = 'order' AND merged_into IS NULL")
+    living = "kind = 'order' AND merged_into IS NULL"
+    known = company.bus.rows(f"SELECT fields ->> 'number' AS n FROM entity WHERE {living}")
     assert sorted(row["n"] for row in known) == sorted(numbers)
     assert [letter["reason"] for letter in company.bus.letters()] == []
     assert company.run().ok

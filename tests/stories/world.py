@@ -45,6 +45,8 @@ ROUTES: dict[str, Any] = {
 OWN_ACCOUNT = "40702810400000012345"
 RETAIL = "0f1a2b3c-0000-4000-8000-00000000b0b0"
 """The counterparty of the books that stands for every buyer without an INN."""
+DELIVERY = "0f1a2b3c-0000-4000-8000-00000000d0d0"
+BOOKS_SETTINGS = {"create_goods": "yes", "retail_counterparty": RETAIL, "delivery_item": DELIVERY}
 
 
 @dataclass
@@ -174,7 +176,7 @@ def raw_config(crm_url: str, shop_url: str, onec_url: str | None = None, **chang
         "bank": {"kind": "events", "keys": [BANK_KEY]},
     }
     if onec_url:
-        login = {"user": "bus", "password": "secret", "settings": {"create_goods": "yes", "retail_counterparty": RETAIL}}
+        login = {"user": "bus", "password": "secret", "settings": BOOKS_SETTINGS}
         systems["onec"] = {"kind": "onec", "url": onec_url, **login}
         systems["bankfile"] = {"kind": "bank", "accounts": [OWN_ACCOUNT]}
     for name, system in systems.items():
@@ -203,6 +205,7 @@ def build(
         onec_url = f"{stack.enter_context(running(create_base(base)))}/base/odata/standard.odata/" if base else None
         if base:
             base.act({"do": "create_counterparty", "name": "Розничный покупатель", "fields": {"Ref_Key": RETAIL}})
+            base.act({"do": "create_product", "name": "Доставка", "fields": {"Ref_Key": DELIVERY}})
             changes = {**changes, "crm": {"routes": ROUTES["books crm"]} | changes.get("crm", {})}
         settings = Settings(database_url=SecretStr(database_url), broker_url=SecretStr(broker_url))
         wiring = Wiring(settings, from_document(raw_config(crm_url, shop_url, onec_url, **changes), {}))

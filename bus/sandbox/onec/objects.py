@@ -44,7 +44,7 @@ class Objects:
         self._rng = rng
         self._rows: dict[str, dict[str, Row]] = {name: {} for name in SCHEMA}
         self._order: dict[str, list[tuple[str, str]]] = {name: [] for name in SCHEMA}
-        self._writes: dict[str, int] = {}
+        self._writes: dict[tuple[str, str], int] = {}
         self._numbers: dict[tuple[str, str, str], int] = {}
         self._taken: dict[tuple[str, str, str], str] = {}
         self._log: list[Change] = []
@@ -145,8 +145,8 @@ class Objects:
             row = self.rules.before_write(name, row, old)
         if "Number" in row:
             self._taken[name, row["Date"][:4], row["Number"]] = key
-        self._writes[key] = self._writes.get(key, -1) + 1
-        row["DataVersion"] = version(self._writes[key])
+        self._writes[name, key] = self._writes.get((name, key), -1) + 1
+        row["DataVersion"] = version(self._writes[name, key])
         self.put(name, key, row)
         return row
 
@@ -155,6 +155,7 @@ class Objects:
         old = self._rows[name].get(key)
         if row is None:
             del self._rows[name][key]
+            self._writes.pop((name, key), None)
             del self._order[name][bisect_left(self._order[name], (storage_order(key), key))]
         else:
             self._rows[name][key] = row

@@ -65,6 +65,12 @@ def test_numbers_run_by_prefix_set_and_year(onec, order):
     assert onec.code("POST", ORDERS, ours | {"Number": "ТДЦБ-000003"}) == (500, "-1")
 
 
+def test_replacing_a_document_leaves_its_number_and_its_posting(onec, order):
+    onec.act("post_order", id=order)
+    after = onec.json("PUT", at(ORDERS, order), DAY)
+    assert (after["Number"], after["Posted"], after["Date"], after["Товары"]) == ("ТДЦБ-000001", True, DAY["Date"], [])
+
+
 def test_a_document_wants_a_date(onec):
     assert onec.code("POST", ORDERS, {"Комментарий": "x"}) == (500, "-1")
 
@@ -137,5 +143,6 @@ def test_a_payment_moved_to_another_order_leaves_the_first_one(onec, order):
     assert (settlements.paid(order), settlements.paid(other)) == (300, 200)
     onec.act("edit_payment", id=paid, orders=[{"order": other, "amount": 500}])
     assert (settlements.paid(order), settlements.paid(other)) == (0, 500)
+    assert settlements.documents(order) == []
     onec.ask("DELETE", at(RECEIPTS, paid))
     assert settlements.paid(other) == 0

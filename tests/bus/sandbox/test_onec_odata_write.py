@@ -152,6 +152,12 @@ def test_a_client_may_choose_the_reference_and_a_second_create_with_it_is_refuse
     assert onec.code("POST", PARTNERS, {"Ref_Key": "nonsense"}) == (400, "1")
 
 
+def test_one_reference_in_two_sets_is_two_objects(onec):
+    body = {"Ref_Key": SOMEBODY, "Партнер_Key": SOMEBODY, "Description": "А"}
+    made = [onec.json("POST", name, body, status=201)["DataVersion"] for name in (PARTNERS, PARTIES)]
+    assert made == [version(0), version(0)]
+
+
 def test_a_base_that_does_not_take_references_gives_its_own(onec):
     onec.set(own_keys=False)
     keys = [onec.json("POST", PARTNERS, {"Ref_Key": SOMEBODY}, status=201)["Ref_Key"] for _ in range(2)]

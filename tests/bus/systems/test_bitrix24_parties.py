@@ -399,6 +399,16 @@ def test_deals_and_counterparties_may_be_written_together(crm: Urgent) -> None:
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
+def test_the_check_tells_a_webhook_that_may_not_ask_who_works_there(
+    connected: Any, portal: Portal, portal_url: str
+) -> None:
+    crm = connected("bitrix24", portal_url, routes={"counterparty": {"in": "full"}})
+    scope = portal.methods["scope"]
+    assert {one.what: one.ok for one in crm.check()}["users"]
+    portal.methods["scope"] = lambda params, hit: [one for one in scope(params, hit) if not one.startswith("user")]
+    assert not {one.what: one.ok for one in crm.check()}["users"]
+
+
 def test_users_are_called_by_their_email_or_name(crm: Urgent) -> None:
     users = crm.codes("users")
     assert users

@@ -10,7 +10,8 @@ import pytest
 from lxml import etree
 
 from bus.systems import commerceml_shape as shape
-from bus.systems.commerceml import BrokenFile, Document, Reader, documents, payments, requisite
+from bus.systems.commerceml import BrokenFile, Document, Reader, documents
+from bus.systems.commerceml_raw import payments, requisite
 
 SAMPLES = Path(__file__).parents[2] / "mappings" / "golden" / "commerceml"
 READ_AT = datetime(2026, 10, 9, 12, tzinfo=UTC)

@@ -17,6 +17,14 @@ def test_a_kind_has_its_adapter_and_nothing_is_connected_yet(connected: Any) -> 
     assert [(one.kind, one.system) for one in made] == [("bitrix24", "there"), ("bitrix_cms", "there")]
 
 
+def test_a_1c_base_has_its_adapter_and_nothing_is_connected_yet(connected: Any) -> None:
+    login = {"user": "bus", "password": SecretStr("p")}
+    made: Adapter = connected("onec", "http://no-such-host.invalid/b/odata/", **login)
+    assert (made.kind, made.system, made.latency_s) == ("onec", "there", 0)
+    with pytest.raises(ConfigError, match=r"settings\.configuration: 'uh' is not known"):
+        connected("onec", "http://no-such-host.invalid/b/odata/", settings={"configuration": "uh"}, **login)
+
+
 def test_a_system_that_only_sends_events_has_none() -> None:
     with pytest.raises(ConfigError, match="onec"):
         connect("onec", System(kind="events", keys=[SecretStr("whsec_x")]), fakeredis.FakeRedis())

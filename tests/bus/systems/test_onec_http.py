@@ -100,7 +100,7 @@ def test_addresses_are_encoded_whole_and_a_blank_is_no_plus() -> None:
 
 @pytest.mark.parametrize("url", ["host/base", "ftp://host/base", "https://user:pass@host/base"])
 def test_an_address_that_is_none_or_holds_a_login_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="url: must look like https://host/base/odata/standard.odata/"):
+    with pytest.raises(ConfigError, match=r"url: must look like https://host/base/odata/standard\.odata/"):
         Address(url)
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from bus.errors import ConfigError, Dropped, NotReady, Permanent, UnknownOutcome
 from bus.ports import Alike, Failed, Write, Written
 from bus.sandbox.onec import Base
 from bus.systems.connect import Urgent
-from bus.systems.onec_errors import NotFound
+from bus.systems.onec_errors import Changed, NotFound
 
 PARTY, ORDERS, RECEIPTS = (
     "Catalog_Контрагенты",
@@ -89,7 +90,7 @@ def test_many_objects_are_read_with_what_belongs_to_them_in_few_requests(onec: U
 def test_what_is_not_asked_for_is_not_read(onec: Urgent, books: Base) -> None:
     key = order(books)
     raw = onec.fetch("order", [key], set())[key]
-    assert ("items" in raw["@related"], "Товары" in raw) == (False, False)
+    assert ("items" in raw["@related"], "counterparties" in raw["@related"]) == (False, False)
     assert "@accounts" not in onec.fetch("counterparty", [raw["Контрагент_Key"]], set())[raw["Контрагент_Key"]]
 
 
@@ -278,6 +279,26 @@ def test_a_refusal_of_the_configuration_is_a_persons_and_its_words_are_no_part_o
     assert told.error.cause == f"POST {PARTY} -1"
 
 
+def test_a_base_that_heeds_versions_refuses_a_write_over_somebody_elses(onec: Urgent, books: Base) -> None:
+    books.settings({"if_match": True})
+    key = party(books)
+    edit = {"do": "edit_counterparty", "name": "Чужое"}
+    books.faults.add({"kind": "user_edit_between", "method": f"get {PARTY}", "count": 1, "edit": edit})
+    told = failed(onec, Write("counterparty", NEW, key, {"fields": {"Description": "Наше"}}))
+    assert isinstance(told.error, Changed)
+    assert "a write over somebody else's is refused: yes" in {one.what: one.say for one in onec.check()}["versions"]
+    assert written(onec, Write("counterparty", NEW, key, {"fields": {"Description": "Наше"}})).before is not None
+
+
+def test_an_object_under_our_key_that_was_marked_for_deletion_is_a_persons(onec: Urgent, books: Base) -> None:
+    written(onec, Write("counterparty", NEW, None, NEW_PARTY))
+    books.act({"do": "delete_counterparty", "id": NEW})
+    assert onec.find("counterparty", [NEW]) == {}
+    told = failed(onec, Write("counterparty", NEW, None, NEW_PARTY))
+    assert type(told.error) is Permanent
+    assert "lift the mark" in str(told.error)
+
+
 # --- writing: orders ---
 
 
@@ -379,9 +400,7 @@ def test_cancelling_an_order_cancels_its_rows_and_reviving_revives_them(onec: Ur
     assert [(row["Отменено"], row["Количество"]) for row in told.raw["Товары"]] == [(False, 2)]
 
 
-def test_what_delivery_costs_is_a_row_of_the_item_that_the_settings_name(
-    onec_with: Callable[..., Urgent], books: Base
-) -> None:
+def test_what_delivery_costs_is_a_row_of_the_item_that_the_settings_name(onec_with: Callable[..., Urgent]) -> None:
     onec = onec_with(create_goods="yes", delivery_item="DELIVERY")
     told = written(onec, Write("order", NEW, None, new_order(total="2300.00")))
     assert told.raw["СуммаДокумента"] == 2300
@@ -446,6 +465,15 @@ def test_a_payment_without_its_order_or_its_sum_is_a_persons(onec: Urgent, books
     assert "its amount" in str(failed(onec, Write("payment", NEW, None, change, parent=order(books))).error)
 
 
+def test_a_refund_is_made_only_where_it_can_be_posted(onec_with: Callable[..., Urgent], books: Base) -> None:
+    parent = order(books, post=True)
+    change = payment(thing="refund", fields={"Date": "2026-11-20T12:30:00", "ПроведеноБанком": True})
+    told = failed(onec_with(), Write("payment", NEW, None, change, parent=parent))
+    assert "say post: yes" in str(told.error)
+    made = written(onec_with(post="yes"), Write("payment", NEW, None, change, parent=parent))
+    assert (made.raw["@thing"], made.raw["Posted"]) == ("refund", True)
+
+
 def test_a_currency_that_the_base_lacks_is_named(onec: Urgent, books: Base) -> None:
     told = failed(onec, Write("payment", NEW, None, payment(currency="JPY"), parent=order(books)))
     assert "there is no currency JPY" in str(told.error)
@@ -482,6 +510,13 @@ def test_a_copy_for_payments_shares_what_is_known(onec: Urgent, books: Base) -> 
     assert requests(books) - before == 2  # the counterparty and its accounts; kinds of contacts are known
     assert onec.latency_s > 0
     assert (onec.wait(), onec.left()) == (0, float("inf"))
+
+
+def test_no_more_requests_are_under_way_than_the_base_has_licences_for(onec: Urgent, books: Base) -> None:
+    books.settings({"licences": 2, "latency": {"read": 0.01}})
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda _: onec.fetch("counterparty", [NEW]), range(24)))
+    assert told == [{}] * 24
 
 
 def test_a_full_base_is_waited_for_without_an_attempt(onec: Urgent, books: Base) -> None:

@@ -95,9 +95,7 @@ def guid(name: str, value: Any) -> str:
 
 
 def _number(one: Property, value: Any) -> Taken:
-    """Text in a number changes nothing, and nobody is told."""
-    if isinstance(value, bool):
-        return None, False
+    """Text, or a boolean, in a number changes nothing, and nobody is told."""
     try:
         return number(value, one.scale), True
     except ArithmeticError:
