@@ -41,9 +41,19 @@ def show_all(
 def show(context: typer.Context, file: Id) -> None:
     """Show one file: what it came to, and why it failed."""
     found = _found(wired(context), file)
-    said = {"state": found.state, "system": found.place.system, "type": found.place.type, "name": found.place.name}
-    said |= {"profile": found.profile, "bytes": found.bytes, "received": found.created_at, "error": found.error}
-    lines = [(name, value) for name, value in (said | found.report).items() if value not in (None, [], {})]
+    place = found.place
+    lines: list[tuple[str, object]] = [
+        ("state", found.state),
+        ("system", place.system),
+        ("type", place.type),
+        ("name", place.name),
+        ("profile", found.profile),
+        ("bytes", found.bytes),
+        ("received", found.created_at),
+        ("error", found.error),
+        *found.report.items(),
+    ]
+    lines = [(name, value) for name, value in lines if value not in (None, [], {})]
     screen.table(f"file {file}", ("", ""), lines)
 
 

@@ -8,6 +8,7 @@ LF, there is no BOM, the status is 200 whatever is wrong (facts 1.3).
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ from fastapi.concurrency import run_in_threadpool
 
 from bus import exchange_names, importing
 from bus.config import Config
-from bus.errors import BusError
+from bus.errors import BusError, ConfigError
 from bus.exchange_sessions import Session, Sessions
 from bus.intake.exchange_call import COOKIE, Call, Failure, with_session
-from bus.intake.exchange_login import Logins
+from bus.intake.exchange_login import KIND, Logins
 from bus.intake.exchange_upload import Upload
 from bus.ledger import exchange
 from bus.ledger.database import Connection, Ledger
@@ -90,6 +91,7 @@ class Site:
     def __init__(self, config: Config, mappings: Mappings, behind: Exchange) -> None:
         self._config, self._mappings, self._behind = config, mappings, behind
         self._logins = Logins(config)
+        check(config)
         upload = {"init": self.init, "file": self.file, "import": self.import_}
         give = {"query": self.query, "success": self.success}
         begin = {"checkauth": self.checkauth}
@@ -264,6 +266,21 @@ class Site:
         """The end of it."""
         _ = call.open
         return _text("success")
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for a setting of an exchanging 1C that means nothing."""
+    allowed = {"profile": ("auto", "ut", "unf", "bus"), "zip": ("yes", "no")}
+    for name, system in config.systems.items():
+        if system.kind != KIND:
+            continue
+        for setting, values in allowed.items():
+            if system.settings.get(setting, values[0]) not in values:
+                raise ConfigError(f"systems.{name}.settings.{setting}: write one of {', '.join(values)}")
+        if not re.fullmatch("[1-9][0-9]{0,3}", system.settings.get("batch", "1")):
+            raise ConfigError(f'systems.{name}.settings.batch: write how many records an answer may have, e.g. "50"')
+        if (base := system.settings.get("base")) and getattr(config.systems.get(base), "kind", None) != "onec":
+            raise ConfigError(f"systems.{name}.settings.base: {base} is no system of kind onec")
 
 
 def _found(connection: Connection, place: Place) -> list[File]:

@@ -15,7 +15,7 @@ from bus.config import System
 from bus.errors import BusError, NotReady, Permanent, UnknownOutcome
 from bus.model import Json
 from bus.ports import Failed, Raw, Write, Written
-from bus.systems.onec_calls import KEY, Calls
+from bus.systems.onec_calls import KEY, Calls, text
 from bus.systems.onec_comparing import kept, same
 from bus.systems.onec_errors import Changed, Exists, NotFound
 from bus.systems.onec_figures import exact
@@ -26,7 +26,7 @@ from bus.systems.onec_names import Names
 from bus.systems.onec_reading import EMPTY, Reader
 
 _NEW = "new."
-_NAME, _DESCRIPTION = 100, 25
+_NAME = 100
 
 
 @dataclass
@@ -219,7 +219,7 @@ class Writer:
         own[need("partner", "type")] = need("partner", "person" if person else "company")
         key = key_of("partner", origin)
         if self._memory.able(OWN_KEYS) is False:
-            found = self._calls.any_of(set_, [f"{need('partner', 'name')} eq {_quoted(called)}"], select=[KEY])
+            found = self._calls.any_of(set_, [f"{need('partner', 'name')} eq {text(called)}"], select=[KEY])
             if found:
                 return {name: str(found[0][KEY]).lower()}
         return {name: str(self._beside("partner", key, self._defaults("partner") | own)[KEY]).lower()}
@@ -420,6 +420,3 @@ def _is(row: Raw, name: str, value: Json) -> bool:
         for cell_name, cell in part.items()
     )
 
-
-def _quoted(value: Json) -> str:
-    return "'" + str(value).replace("'", "''") + "'"

@@ -11,6 +11,7 @@ this process, however it ends (bus.supervise.watchdog).
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from bus.supervise.ports import LOOPBACK, free
 from bus.supervise.watchdog import Watchdog
 from workers.bootstrap import Wiring, wire
 
-CRM, SHOP = "crm", "shop"
+CRM, SHOP, BOOKS = "crm", "shop", "onec"
 ROOT = Path(configuration.__file__).parents[1]
 SHOP_KEY = "whsec_c2hvcHNob3BzaG9wc2hvcHNob3BzaG9wc2hvcHNob3A="
 TOKEN = "portal-token"
@@ -63,9 +64,14 @@ class Portal:
 class House:
     """Everything a bench needs, started by entering it. `portal` None: no stand-in, only engines and a ledger."""
 
-    def __init__(self, portal: Portal | None = None, *, document: dict[str, Any] | None = None) -> None:
-        """`document` replaces the configuration file that the house makes."""
-        self.portal = portal
+    def __init__(
+        self, portal: Portal | None = None, *, books: bool = False, document: dict[str, Any] | None = None
+    ) -> None:
+        """`books`: there is a 1C too, and counterparties go both ways between it and the portal.
+
+        `document` replaces the configuration file that the house makes.
+        """
+        self.portal, self._books = portal, books
         self._document = document
         self.children: dict[str, Child] = {}
         self._exits = ExitStack()
@@ -85,6 +91,11 @@ class House:
     def crm(self) -> Control:
         """A new connection to the stand-in portal's control API."""
         return Control(f"http://{LOOPBACK}:{self._crm_port}")
+
+    @property
+    def onec(self) -> Control:
+        """The same of the stand-in 1C."""
+        return Control(f"http://{LOOPBACK}:{self._onec_port}")
 
     @property
     def crm_url(self) -> str:
@@ -115,6 +126,15 @@ class House:
             doors.append(self._child("beat", command("beat")))
         self.until(lambda: self._at_work(len(workers)), _START_S, "workers at work")
 
+    def told_by_webhooks(self) -> None:
+        """Open the intake, and have the portal call it from now on, as its administrator would set it up."""
+        port = free()
+        self.run("intake", command("intake", "--port", str(port)))
+        intake = Control(f"http://{LOOPBACK}:{port}")
+        self.until(intake.opened, _START_S, "the intake")
+        url = f"{intake.base}/bitrix24/{CRM}"
+        self.crm.post("webhooks", {"url": url, "application_token": TOKEN, "senders": 2})
+
     def run(self, name: str, argv: list[str]) -> Child:
         """Start another process (a peer's worker); it is restarted when it dies and stopped with the house."""
         group = self._group()
@@ -126,13 +146,19 @@ class House:
 
         For what comes after and must have the machine to itself; nothing of theirs is looked at any more.
         """
-        chosen = [
-            child for name, child in self.children.items() if name != "sandbox-crm" and name in (names or (name,))
-        ]
+        stands_in = f"sandbox-{CRM}", f"sandbox-{BOOKS}"
+        chosen = [child for name, child in self.children.items() if name not in stands_in and name in (names or (name,))]
         for child in chosen:
             child.ask()
         for child in chosen:
             child.stop(_STOP_S)
+
+    def kill(self) -> int:
+        """End all workers as a power cut does (SIGKILL), and let them be started again. How many."""
+        workers = [child for name, child in self.children.items() if name.startswith("worker-") and child.running]
+        for child in workers:
+            os.killpg(child.pid, signal.SIGKILL)
+        return len(workers)
 
     def new_limit(self, portal: Portal | None) -> None:
         """Another request limit at the stand-in (None: none), with an empty bucket. The bus's own is not touched."""
@@ -175,7 +201,7 @@ class House:
         log.configure("warning")
         self.folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="bus-bench-")))
         self._watchdog = self._exits.enter_context(Watchdog(self.folder))
-        self._crm_port = free()
+        self._crm_port, self._onec_port = free(), free()
         path = self.folder / "bus.yaml"
         path.write_text(yaml.safe_dump(self._document or self._config()), encoding="utf-8")
         engines = self._exits.enter_context(embedded.engines())
@@ -190,7 +216,7 @@ class House:
 
     def _config(self) -> dict[str, Any]:
         rate = {"per_second": self.portal.per_second, "burst": self.portal.burst} if self.portal else {"per_second": 0}
-        return {
+        document: dict[str, Any] = {
             "systems": {
                 CRM: {
                     "kind": "bitrix24",
@@ -211,10 +237,30 @@ class House:
             # Reconciliation is a chore of its own with its own requests: no bench measures it.
             "limits": {"reconcile_s": 86_400},
         }
+        return self._with_books(document) if self._books else document
+
+    def _with_books(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The 1C's part of it. Claims of killed workers lapse sooner than in production, where nobody waits for it."""
+        both = {"counterparty": {"in": "full", "out": "full"}}
+        document["systems"][CRM] |= {"late_s": 5}
+        document["systems"][CRM]["routes"] |= both
+        document["systems"][BOOKS] = {
+            "kind": "onec",
+            "url": f"http://{LOOPBACK}:{self._onec_port}/base/odata/standard.odata/",
+            "user": "bus",
+            "password": "secret",
+            "late_s": 5,
+            "routes": both,
+        }
+        document["limits"] |= {"poll_s": 5, "lease_s": 20}
+        return document
 
     def _furnish(self, portal: Portal) -> None:
-        self._group().append(self._child("sandbox-crm", stand_in("bitrix24", self._crm_port)))
+        self._group().append(self._child(f"sandbox-{CRM}", stand_in("bitrix24", self._crm_port)))
         self.until(self.crm.ready, _START_S, "the stand-in portal")
+        if self._books:
+            self._group().append(self._child(f"sandbox-{BOOKS}", stand_in("onec", self._onec_port)))
+            self.until(self.onec.ready, _START_S, "the stand-in 1C")
         tables = self.wiring.mappings.tables(CRM, "bitrix24")
         names = {tables.name("fields", key): kind for key, kind in FIELDS.items()}
         present = self.crm.get("settings")["fields"]

@@ -88,7 +88,7 @@ class Records:
         return True
 
     def rebind(self, kind: int, key: int, changes: Row) -> None:
-        """A change as a merge makes it, in SQL: no event, no updatedTime (Bitrix kernel, Rebind)."""
+        """A change as a merge makes it, in SQL: no event, no updatedTime; assumed, not verified."""
         fresh = {**self.tables[kind].rows[key], **changes}
         _link(fresh, changes)
         self.tables[kind].put(fresh)

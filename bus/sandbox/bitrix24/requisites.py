@@ -51,7 +51,7 @@ class Requisites:
                 self._records.delete(BANK, account, hit)
 
     def move(self, kind: int, loser: int, winner: int) -> list[int]:
-        """A merge gives them to the winner without an event (Bitrix kernel, rebind); the ids that moved."""
+        """A merge gives them to the winner without an event (assumed, not verified); the ids that moved."""
         moved = self.of(kind, loser)
         for requisite in moved:
             self._records.rebind(REQUISITE, requisite, {"entityId": winner})

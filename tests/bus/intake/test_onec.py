@@ -12,6 +12,7 @@ from bus.config import from_document
 from bus.embedded import Server
 from bus.errors import ConfigError
 from bus.intake.exchange_login import Logins
+from bus.intake.onec import check
 from tests.bus.exchanging import LOGIN, Bus, OneC, document, exchanging, file_of, returned
 from tests.bus.ledger.middle import eventually, order, rub
 
@@ -79,6 +80,14 @@ def test_two_1c_with_one_user_are_refused_when_the_bus_starts() -> None:
     twin = document()["systems"]["onec"] | {"password": "другой"}
     with pytest.raises(ConfigError, match=r"systems\.twin\.user: onec has the same one"):
         Logins(from_document(document(systems={"twin": twin}), {}))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("profile", "erp"), ("zip", "да"), ("batch", "0"), ("batch", "many"), ("base", "shop")]
+)
+def test_a_setting_that_means_nothing_is_refused_when_the_bus_starts(setting: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=rf"systems\.onec\.settings\.{setting}: "):
+        check(from_document(document(settings={setting: value}), {}))
 
 
 def test_a_password_is_asked_for_with_every_request(bus: Bus) -> None:

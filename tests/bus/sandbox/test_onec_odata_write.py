@@ -150,6 +150,9 @@ def test_a_client_may_choose_the_reference_and_a_second_create_with_it_is_refuse
     assert onec.json("POST", PARTNERS, body, status=201)["Ref_Key"] == SOMEBODY
     assert onec.code("POST", PARTNERS, body) == (400, "15")
     assert onec.code("POST", PARTNERS, {"Ref_Key": "nonsense"}) == (400, "1")
+    onec.json("PATCH", at(PARTNERS, SOMEBODY), {"Description": "Б"})
+    onec.ask("DELETE", at(PARTNERS, SOMEBODY))
+    assert onec.json("POST", PARTNERS, body, status=201)["DataVersion"] == version(0), "it is another object"
 
 
 def test_one_reference_in_two_sets_is_two_objects(onec):
