@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from bus import channels
 from bus.config import Config
+from bus.envelope import Event
 from bus.errors import BadInput
 from bus.ledger import deliveries, entities, journal, letters, questions
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
 from bus.ledger.questions import NEW
-from bus.ports import Bells, Notification
+from bus.ports import Bells, Entry, Notification
 
 
 class Questions:
@@ -69,14 +70,27 @@ class Questions:
         """
         record_type, _, external_id = subject.partition("/")
         with self._ledger.transaction() as connection:
-            if not entities.part(connection, system, record_type, external_id):
+            entity = entities.part(connection, system, record_type, external_id)
+            if entity is None:
                 raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
             questions.answer(connection, system, subject, NEW, actor)
-            letters.acted(connection, actor, "part", f"{system} {subject}")
-            if system in self._config.called:
-                journal.notify(connection, [Notification(system, record_type, external_id, whole=True)])
+            letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
+            deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
+            told = self._told_again(connection, entity, system, subject)
+        self._bells.publish(told)
         if system in self._config.called:
             self._bells.ring(system, urgent=False)
+
+    def _told_again(self, connection: Connection, entity: UUID, system: str, subject: str) -> list[Event]:
+        """What the record told last, as a new event: the old one is known, and would change nothing."""
+        last = journal.latest(connection, entity, system, subject)
+        if last is not None:
+            event = last.model_copy(update={"id": f"{last.id}/{uuid4().hex[:8]}", "causationid": last.id})
+            return journal.record(connection, [Entry(event)])
+        if system in self._config.called:
+            record_type, _, external_id = subject.partition("/")
+            journal.notify(connection, [Notification(system, record_type, external_id, whole=True)])
+        return []
 
     def expire(self) -> int:
         """Close what nobody answered in time; what waited becomes a dead letter. How many."""

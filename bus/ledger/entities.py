@@ -561,20 +561,23 @@ def set_traits(connection: Connection, traits: Mapping[UUID, Collection[str]]) -
     )
 
 
-def part(connection: Connection, system: str, record_type: str, external_id: str) -> bool:
-    """Take a counterparty's record from its entity, with the key it is known by; False where that would leave none."""
+def part(connection: Connection, system: str, record_type: str, external_id: str) -> UUID | None:
+    """Take a counterparty's record from its entity, with the key it is known by. The entity it was part of.
+
+    None where there is no such record, or nothing would be left of the entity.
+    """
     key = f"{system}/{record_type}/{external_id}"
     key_locks(connection, [key])
     entity = find(connection, "counterparty", [key]).get(key)
     if entity is None:
-        return False
+        return None
     hold(connection, [entity])
     alone = one(connection, "SELECT count(*) AS n FROM record WHERE entity_id = %s AND state <> 'deleted'", [entity])
     if alone is None or alone["n"] <= 1:
-        return False
+        return None
     run(connection, "DELETE FROM identity WHERE kind = 'counterparty' AND key = %s", [key])
     gone = "DELETE FROM record WHERE entity_id = %s AND system = %s AND type = %s AND external_id = %s"
-    return run(connection, gone, [entity, system, record_type, external_id]) == 1
+    return entity if run(connection, gone, [entity, system, record_type, external_id]) == 1 else None
 
 
 def of_record(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, UUID]:

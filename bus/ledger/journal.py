@@ -377,6 +377,17 @@ def moving(connection: Connection, source: str, subjects: Collection[str]) -> di
     return {row["subject"]: row["state"] for row in found}
 
 
+def latest(connection: Connection, entity: UUID, source: str, subject: str) -> Event | None:
+    """The last that a record of an entity told of itself, while the journal has it."""
+    found = rows(
+        connection,
+        f"""SELECT {_ENVELOPE} FROM event WHERE entity_id = %s AND source = %s AND subject = %s AND data IS NOT NULL
+            ORDER BY seq DESC LIMIT 1""",  # noqa: S608 - names are ours
+        [entity, source, subject],
+    )
+    return events(found)[0] if found else None
+
+
 def by_seq(connection: Connection, seqs: Collection[int]) -> list[Row]:
     """Journal rows by their sequence numbers."""
     return rows(connection, "SELECT * FROM event WHERE seq = ANY(%s) ORDER BY seq", [list(seqs)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from bus.errors import Permanent
@@ -10,22 +10,19 @@ from bus.ports import Raw
 from bus.systems.onec_calls import KEY, is_key
 from bus.systems.onec_figures import cents, exact, unit_price
 from bus.systems.onec_finding import Finder, key_of
-from bus.systems.onec_reading import Reader
+from bus.systems.onec_making import NAME, Maker
 
-_ARTICLE, _NAME = 25, 100
+_ARTICLE = 25
 _DISCOUNT = "Скидк"
 """In the name of every field of a row that says a discount."""
-
-Make = Callable[[str, str, Raw], Raw]
-"""Creates an object under a key."""
 
 
 class Goods:
     """The table of an order's goods, with what the order's sum follows from."""
 
-    def __init__(self, reader: Reader, finder: Finder, settings: Mapping[str, str], make: Make) -> None:
-        self._reader, self._finder, self._names, self._settings = reader, finder, reader.names, settings
-        self._make = make
+    def __init__(self, maker: Maker, finder: Finder) -> None:
+        self._maker, self._finder = maker, finder
+        self._reader, self._names, self._settings = maker.reader, maker.names, maker.settings
 
     def new(self, change: Raw) -> Raw:
         """The rows of a new order, and its sum."""
@@ -100,12 +97,10 @@ class Goods:
         if self._settings.get("create_goods") != "yes":
             say = f"{set_}: no item has the article {product!r}, or the very name: create it in the base, then retry"
             raise Permanent(f"{say}; or say settings.create_goods: yes", cause="no such item")
-        body = {self._names.need("item", "name"): name[:_NAME], self._names.need("item", "legal_name"): name}
+        body = {self._names.need("item", "name"): name[:NAME], self._names.need("item", "legal_name"): name}
         if product and not is_key(product.partition("#")[0]):
             body[self._names.need("item", "article")] = product[:_ARTICLE]
-        prefix = "new.item."
-        own = {key.removeprefix(prefix): value for key, value in self._settings.items() if key.startswith(prefix)}
-        return str(self._make("item", key_of("item", product or name), own | body)[KEY]).lower()
+        return self._maker.beside("item", key_of("item", product or name), body)
 
     def _fresh(self, item: str, line: Raw) -> Raw:
         row: Raw = {self._names.need("order", "row_item"): item}

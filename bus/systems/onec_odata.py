@@ -15,7 +15,8 @@ from bus.systems.onec_finding import CONTACTS, OWN_KEYS, VERSIONS, Finder
 from bus.systems.onec_memory import Memory
 from bus.systems.onec_metadata import Published, missing, needed, published
 from bus.systems.onec_names import Names, names_of
-from bus.systems.onec_reading import RECORDS, Reader, Shelf
+from bus.systems.onec_reading import RECORDS, Reader
+from bus.systems.onec_shelf import Shelf
 from bus.systems.onec_writing import Writer
 
 _CHECKSUM = "metadata"

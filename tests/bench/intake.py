@@ -8,12 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-import requests
-
 from bus.supervise.children import command
-from bus.supervise.ports import LOOPBACK, free
+from bus.supervise.ports import free
 from tests.bench.figures import Figure
-from tests.bench.house import ROOT, SHOP, SHOP_KEY, House
+from tests.bench.house import ROOT, SHOP, SHOP_KEY, House, open_door
 from tests.bench.run import Run
 from tests.bench.webhooks import Order, Tally
 
@@ -35,7 +33,7 @@ def bench(run: Run) -> Iterator[Figure]:
         house.run(OURS, command("intake", "--port", str(ports[OURS])))
         house.run(THEIRS, [*peer, str(ports[THEIRS])])
         house.run(THREADS, [*peer, str(ports[THREADS]), "threads"])
-        house.until(lambda: all(map(_ready, ports.values())), 30, "all doors open")
+        house.until(lambda: all(map(open_door, ports.values())), 30, "all doors open")
         taken = 0
         for clients in CLIENTS:
             tallies = _in_turn(run, ports, clients, seconds=1.2)
@@ -104,10 +102,3 @@ def _taken(tallies: dict[str, list[Tally]]) -> int:
 def _note(*tallies: Tally) -> str:
     """Says so when anything but 200 was answered."""
     return "" if all(set(tally.statuses) == {"200"} for tally in tallies) else f"{[t.statuses for t in tallies]}"
-
-
-def _ready(port: int) -> bool:
-    try:
-        return requests.get(f"http://{LOOPBACK}:{port}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False

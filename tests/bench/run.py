@@ -23,7 +23,7 @@ from tests.bench.house import ROOT
 RESULTS = ROOT / "build" / "bench"
 CHARTS = ROOT / "docs" / "bench"
 
-ALL = ("drain", "payment", "throughput", "intake", "recovery", "footprint")
+ALL = ("drain", "payment", "throughput", "intake", "recovery", "counterparties", "footprint")
 """What `make bench` runs, in this order; growth takes longer and is asked for by name."""
 
 

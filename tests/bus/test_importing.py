@@ -10,8 +10,9 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
+from bus.channels import CHORES
 from bus.config import Settings, from_document
-from bus.importing import ATTEMPTS, BATCH
+from bus.importing import ATTEMPTS, BATCH, TASK
 from bus.ledger import exchange
 from bus.ledger.exchange import Place
 from tests.bus.exchanging import Bells, Bus, document, exchanging, file_of, returned
@@ -329,3 +330,19 @@ def test_a_nudge_that_waits_already_stands_for_both(nudging: House) -> None:
 def test_a_thread_that_finds_another_at_it_leaves_at_once(module_url: str, broker_url: str) -> None:
     with exchanging(module_url, broker_url) as bus, bus.wiring.importing._busy:
         assert bus.wiring.importing.run() == 0
+
+
+def test_the_intakes_bell_reaches_the_worker_that_does_chores(module_url: str, broker_url: str) -> None:
+    settings = Settings(database_url=SecretStr(module_url), broker_url=SecretStr(broker_url))
+    wiring = Wiring(settings, from_document(document(), {}))
+    exchange_door = wiring.exchange
+    assert exchange_door is not None
+    exchange_door.ring()
+    app = wiring.worker_app()
+    with app.connection_for_read() as connection, connection.SimpleQueue(CHORES) as queue:
+        message = queue.get(timeout=5)
+        message.ack()
+    assert message.headers["task"] == TASK
+    assert TASK in app.tasks
+    assert any(entry["task"] == TASK for entry in app.conf.beat_schedule.values())
+    wiring.close()

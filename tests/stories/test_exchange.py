@@ -133,6 +133,23 @@ def test_a_run_that_goes_wrong_is_made_good_by_the_next(company: Company, fault:
     told_once(company, ["1001", "1002"])
 
 
+def test_a_counterparty_of_the_books_arrives_with_its_deletion_mark(company: Company) -> None:
+    """The module of 1C-Bitrix sends counterparties in a file of their own; the others send them within orders."""
+    company.sell("1001")
+    company.run()
+    act = {"do": "create_counterparty", "name": "Лютик", "inn": "7707083893", "kpp": "773601001"}
+    party = company.base.act(act)["id"]
+    report = company.run()
+    assert report.ok, report.failures
+    known = company.bus.rows("SELECT fields ->> 'inn' AS inn FROM entity WHERE kind = 'counterparty'")
+    alone = company.node.profile.name == "bus"
+    assert ("7707083893" in [row["inn"] for row in known]) is alone
+    company.base.act({"do": "delete_counterparty", "id": party})
+    assert company.run().ok
+    gone = company.bus.rows("SELECT 1 FROM record WHERE type = 'counterparty' AND state = 'deleted'")
+    assert len(gone) == (1 if alone else 0)
+
+
 def test_a_node_that_does_not_wait_for_its_import_is_imported_all_the_same(company: Company) -> None:
     company.node.settings.waits_for_import = False
     company.sell("1001")

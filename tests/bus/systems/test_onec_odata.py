@@ -425,6 +425,13 @@ def test_an_order_is_posted_where_the_settings_let_us_and_again_after_a_change(
     assert type(refused.error) is Permanent
 
 
+def test_what_a_person_has_posted_is_posted_anew_when_its_rows_are_written(onec: Urgent, books: Base) -> None:
+    key = order(books, post=True)
+    rows_written = written(onec, Write("order", NEW, key, {"goods": [{**KETTLE, "product": None, "quantity": "5"}]}))
+    assert rows_written.call == f"PATCH {ORDERS}, Post {ORDERS}"
+    assert written(onec, Write("order", NEW, key, {"fields": {"Комментарий": "x"}})).call == f"PATCH {ORDERS}"
+
+
 # --- writing: payments ---
 
 
