@@ -113,6 +113,8 @@ class RawRecord:
     type: str
     id: str
     raw: Raw
+    gone: bool = False
+    """It is deleted there, or marked as that: of `raw` only "@version" is told. By `changed`, where the system can."""
 
 
 class Mappings(Protocol):

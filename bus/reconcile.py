@@ -19,7 +19,7 @@ from bus.errors import BusError
 from bus.ledger import entities, journal
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.model import flatten, money
-from bus.observe import differences, take_in
+from bus.observe import differences, removal, take_in
 from bus.pipeline import Pipeline
 from bus.ports import Adapter, Entry, Mappings, RawRecord
 from bus.translate import entries
@@ -166,6 +166,9 @@ class Reconcile:
         seen: list[Entry] = []
         times = []
         for record in page:
+            if record.gone:
+                seen.append(self._removal(adapter.system, kind, record, asked_at))
+                continue
             try:
                 made = entries(adapter.system, kind, record, self._mappings, observed_at=asked_at)
             except BusError as error:
@@ -183,11 +186,17 @@ class Reconcile:
             self._note(run_id, drifts, {event.subject for event in new}, report)
         return times
 
+    def _removal(self, system: str, kind: str, record: RawRecord, at: datetime) -> Entry:
+        event_type = self._mappings.translator(kind, record.type).EVENT
+        reason = str(record.raw.get("@version") or at.isoformat())
+        return removal(system, event_type, f"{record.type}/{record.id}", at, f"gone {reason}")
+
     def _drifts(self, connection: Connection, system: str, seen: list[Entry]) -> list[Drift]:
         """Records that do not say what we last knew: what they drifted in, and what is known of the cause."""
         drifts = []
-        for record_type in {entry.event.record_type for entry in seen}:
-            some = [entry.event for entry in seen if entry.event.record_type == record_type]
+        there = [entry.event for entry in seen if not entry.event.deleted]
+        for record_type in {event.record_type for event in there}:
+            some = [event for event in there if event.record_type == record_type]
             ids = [event.external_id for event in some]
             bases = entities.bases(connection, system, record_type, ids)
             moving = journal.moving(connection, system, [event.subject for event in some])

@@ -14,6 +14,15 @@ _PERSONAL = re.compile(r"(?i)name|fio|phone|mail|address|comment|title|descripti
 """Keys under which systems keep what people say of themselves, whatever it looks like."""
 
 
+_SAID = "said"
+"""The key under which adapters keep a system's own words of refusal: shown, without names, quotes and numbers."""
+_QUOTED = re.compile(r"\"[^\"]*\"|«[^»]*»|“[^”]*”|'[^']*'|\([^)]*\)")
+_TOKEN = re.compile(r"\S+")
+_PLAIN = re.compile(r"[a-zа-яё-]+[,.:;!?]*")
+_FIRST = re.compile(r"[A-ZА-ЯЁ][a-zа-яё-]*[,.:;!?]*")
+_WORDS = 60
+
+
 def redact(value: Json) -> Json:
     """The same structure with everything masked that is not plainly a code, an id or a number."""
     return _redacted(value, personal=False)
@@ -22,7 +31,9 @@ def redact(value: Json) -> Json:
 def _redacted(value: Json, *, personal: bool) -> Json:
     if isinstance(value, dict):
         return {
-            str(key): _redacted(item, personal=personal or bool(_PERSONAL.search(str(key))))
+            str(key): worded(item)
+            if key == _SAID and isinstance(item, str)
+            else _redacted(item, personal=personal or bool(_PERSONAL.search(str(key))))
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
@@ -30,6 +41,19 @@ def _redacted(value: Json, *, personal: bool) -> Json:
     if value is None or isinstance(value, bool) or (isinstance(value, (int, float)) and not personal and _short(value)):
         return value
     return f"<{len(str(value))} characters>" if personal else _masked(str(value))
+
+
+def worded(text: str) -> str:
+    """A system's own words: plain words of a sentence stay; what may be a name, a number or a quotation does not.
+
+    "Не указан ИНН контрагента Иванов" -> "Не указан … контрагента …".
+    """
+    shown, opens = [], True
+    for token in _TOKEN.findall(_QUOTED.sub(" … ", text))[:_WORDS]:
+        plain = _PLAIN.fullmatch(token) or (opens and _FIRST.fullmatch(token))
+        shown.append(token if plain else "…")
+        opens = token[-1] in ".:!?"
+    return " ".join(word for at, word in enumerate(shown) if word != "…" or shown[at - 1 : at] != ["…"])
 
 
 def _short(value: float) -> bool:

@@ -158,17 +158,28 @@ class Telling:
         raw = self._raw(family.order, given, {})
         number = writer.number(raw)
         self._claim_number(family.order, number, taken)
-        told = [self._told(family.order, family.job, given or number)]
-        payments: list[Raw] = []
-        if writer.tells_payments(self._profile):
-            for known, job in family.payments:
-                if self._comes_along(known, job):
-                    external_id = self._given(known) or f"bus-{known.id}"
-                    payments.append(self._raw(known, external_id, {"@parent": given or number}))
-                    told.append(self._told(known, job, external_id))
-        document = Outgoing(raw, tuple(payments))
+        payments = self._payments(family, given or number)
+        told = [self._told(family.order, family.job, given or number), *(one for _, one in payments)]
+        if not any(one.job for one in told):
+            return None
+        document = Outgoing(raw, tuple(payment for payment, _ in payments))
         writer.check(document, self._profile)
         return _Written(document, told)
+
+    def _payments(self, family: _Family, parent: str) -> list[tuple[Raw, _Told]]:
+        """The payments that go along; of one that this 1C does not take from a site (not paid yet) nothing is told."""
+        found, untold = [], []
+        for known, job in family.payments:
+            if not self._comes_along(known, job):
+                continue
+            external_id = self._given(known) or f"bus-{known.id}"
+            raw = self._raw(known, external_id, {"@parent": parent})
+            if writer.takes(raw, self._profile):
+                found.append((raw, self._told(known, job, external_id)))
+            elif job:
+                untold.append(job)
+        self._settling.idle(untold)
+        return found
 
     def _raw(self, known: Known, given: str | None, more: Fields) -> Raw:
         """The whole record in this system's words, with what else its document is made of."""
@@ -249,7 +260,7 @@ class Telling:
 
     def _begin(self, connection: Connection, item: _Told, key: str) -> None:
         """From now on 1C may tell of it: by this id, be it before its success."""
-        0 and entities.learn(connection, item.known.view.kind, {key: item.known.id})
+        entities.learn(connection, item.known.view.kind, {key: item.known.id})
         entities.begin_creating(connection, [item.known.id], self._system, item.type)
         offers.name(connection, self._system, item.type, item.known.id, item.external_id)
 

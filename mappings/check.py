@@ -65,11 +65,11 @@ def live(registry: Registry, system: str, codes: Mapping[str, str], table: str) 
     ]
 
 
-def missing_fields(registry: Registry, system: str, fields: Mapping[str, str]) -> list[str]:
+def missing_fields(registry: Registry, system: str, table: str, fields: Mapping[str, str]) -> list[str]:
     """User fields that tables.yaml names and the portal lacks: it would drop what is written there in silence."""
-    names = registry.tables(system, _kind(registry, system)).named("fields") if fields else {}
+    names = registry.tables(system, _kind(registry, system)).named(table) if fields else {}
     return [
-        f"{system}: fields: {key}: the portal has no {name}; create it, or take the line away with `{key}: ~`"
+        f"{system}: {table}: {key}: the portal has no {name}; create it, or take the line away with `{key}: ~`"
         for key, name in names.items()
         if name and name.startswith("UF_") and name not in fields
     ]

@@ -271,9 +271,10 @@ class Wiring:
 
     def live_problems(self, system: str) -> list[str]:
         """Codes of a live system without a mapping, mapped ones and user fields that it lacks. Asks the system."""
-        adapter, table = self.direct[system], check.LIVE_TABLES[self.file.systems[system].kind]
-        found = check.live(self.mappings, system, adapter.codes(table), table)
-        return found + check.missing_fields(self.mappings, system, adapter.codes("deal_fields"))
+        adapter, table = self.direct[system], check.LIVE_TABLES.get(self.file.systems[system].kind)
+        found = check.live(self.mappings, system, adapter.codes(table), table) if table else []
+        found += check.missing_fields(self.mappings, system, "fields", adapter.codes("deal_fields"))
+        return found + check.missing_fields(self.mappings, system, "party_fields", adapter.codes("party_fields"))
 
     def close(self) -> None:
         """Close what was opened; what was never asked for was never made."""

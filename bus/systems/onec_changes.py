@@ -76,7 +76,8 @@ class Changes:
         at = self._names.get(thing, "at")
         accounts = self._reader.accounts() if thing == "counterparty" else None
         for page in self._calls.pages(self._names.need(thing), where=self._reader.operation(thing)):
-            if records := self._reader.records(thing, page, accounts=accounts):
+            records = self._reader.records(thing, page, accounts=accounts)
+            if records := [*records, *self._reader.gone(thing, page)]:
                 yield records
             recent = [row for row in page if at is None or str(row.get(at) or "") >= start]
             self._memory.handed(thing, _versions(recent), anew=True)
@@ -96,7 +97,7 @@ class Changes:
         news = [key for key, version in versions.items() if known.get(key) != version]
         for some in chunks(news, _TAKEN):
             rows = self._calls.by_keys(self._names.need(thing), some)
-            if records := self._reader.records(thing, rows):
+            if records := [*self._reader.records(thing, rows), *self._reader.gone(thing, rows)]:
                 yield records
             self._memory.handed(thing, _versions(rows))
 

@@ -67,17 +67,27 @@ class Reader:
             ]
         return self._split(thing, rows)
 
-    def removed(self, thing: str, row: Raw) -> bool:
-        """Marked for deletion, or no element at all but a folder of them; refunds count only when they are posted.
+    def gone(self, thing: str, rows: Sequence[Raw]) -> list[RawRecord]:
+        """Of these rows the records that do not count any more: marked for deletion, a refund that is not posted."""
+        rows = [row for row in rows if self.removed(thing, row) and not self._nobody(thing, row)]
+        versions = {_key(row): {"@version": row.get("DataVersion")} for row in rows}
+        if thing in RECORDS:
+            return [RawRecord(thing, key, version, gone=True) for key, version in versions.items()]
+        parts = self._split(thing, rows) if rows else []
+        return [RawRecord(part.type, part.id, versions[part.id.partition(":")[0]], gone=True) for part in parts]
 
-        Whom the settings name for all buyers without an INN is nobody's counterparty.
-        """
-        if thing == "counterparty" and _key(row) == self._settings.get("retail_counterparty", "").lower():
-            return True
-        marks = (self.names.get(thing, role) for role in ("deleted", "folder"))
-        if any(mark and row.get(mark) for mark in marks):
+    def removed(self, thing: str, row: Raw) -> bool:
+        """Marked for deletion, or no record at all; refunds count only when they are posted."""
+        marked = self.names.get(thing, "deleted")
+        if (marked and row.get(marked)) or self._nobody(thing, row):
             return True
         return thing in ("refund", "cash_refund") and not row.get(self.names.need(thing, "posted"))
+
+    def _nobody(self, thing: str, row: Raw) -> bool:
+        """A folder of counterparties, or the one that stands for all buyers without an INN."""
+        folder = self.names.get(thing, "folder")
+        shared = self._settings.get("retail_counterparty", "").lower()
+        return bool(folder and row.get(folder)) or (thing == "counterparty" and _key(row) == shared)
 
     def operation(self, thing: str) -> str:
         """The condition that a document of money is of customers' orders at all; empty where there is none."""

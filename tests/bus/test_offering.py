@@ -335,6 +335,19 @@ def test_a_payment_that_comes_later_brings_its_order_along(unf: House) -> None:
     assert len(list(orders(xml)[0].iter("ПодчиненныйДокумент"))) == 1  # a document is whole
 
 
+def test_a_payment_that_is_only_expected_is_told_when_it_is_paid(unf: House) -> None:
+    unf.take(sold("1001"))
+    unf.fetched()
+    unf.take(
+        payment(5, "2026-10-05T10:30:00Z", source="shop", order=to_order("1001"), amount=rub(1200), status="pending")
+    )
+    assert unf.fetched() == []
+    assert unf.rows("SELECT 1 FROM record WHERE system = 'onec' AND type = 'payment'") == []
+    unf.take(paid(5, "1001"))
+    assert unf.fetched() == ["1001"]
+    assert unf.record("shop/payment/5", "payment")["base"]["status"] == "paid"
+
+
 def test_ut_is_given_no_payment_and_none_waits_for_it(ut: House) -> None:
     ut.take(sold("1001"), paid(5, "1001"))
     xml = ut.offering.offer("onec", "ut", lease := uuid4()).xml

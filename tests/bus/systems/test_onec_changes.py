@@ -105,11 +105,13 @@ def test_documents_are_looked_for_in_a_window_of_dates_and_older_ones_by_a_full_
     assert [redis.hlen(key) for key in redis.keys("*:order")] == [1]  # what no window asks for is forgotten
 
 
-def test_a_marked_object_is_told_once_as_nothing_and_again_when_the_mark_is_lifted(made: Made, books: Base) -> None:
+def test_a_marked_object_is_told_once_as_gone_and_again_when_the_mark_is_lifted(made: Made, books: Base) -> None:
     onec = made()
     key = party(books)
     told(onec, "counterparty")
     books.act({"do": "delete_counterparty", "id": key})
+    ((record,),) = onec.changed("counterparty", RECENTLY)
+    assert (record.id, record.gone) == (key, True)
     assert told(onec, "counterparty") == []
     books.act({"do": "delete_counterparty", "id": key, "undo": True})
     assert told(onec, "counterparty") == [key]
