@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from bus.errors import UnknownCode
@@ -22,6 +23,8 @@ class Job:
     linked: Linked | None
     parent: str | None = None
     """External id, in this system, of the order that a payment belongs to; None while it is not there."""
+    sent_at: datetime | None = None
+    """When its write was about to be sent, by the ledger's clock."""
     present: Raw | None = None
     """The record as we read it just now; None for one to create, and where nothing had to be read."""
     there: Fields = field(default_factory=dict)

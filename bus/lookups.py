@@ -52,8 +52,10 @@ class LookUps:
         try:
             left = self._seen_through(left, lease)
             while left:
-                events = self._fetch(left[: self._adapter.batch], lease)
-                left = left[self._adapter.batch :]
+                portion = self._portion(left)
+                events = self._fetch(portion, lease)
+                taken = {row["seq"] for row in portion}
+                left = [row for row in left if row["seq"] not in taken]
                 self._parts.pipeline.process(events)
         except BusError as error:
             self._give_back(left, lease, error)
@@ -61,6 +63,12 @@ class LookUps:
             log.exception("lane.poisoned", system=self._system)
             self._give_back(left, lease, Transient(f"cannot be handled: {type(error).__name__}"))
         return len(rows)
+
+    def _portion(self, rows: list[Row]) -> list[Row]:
+        """What to read next: records of one type, as many as are read together."""
+        record_type = rows[0]["subject"].partition("/")[0]
+        same = [row for row in rows if row["subject"].startswith(f"{record_type}/")]
+        return same[: self._adapter.portion(record_type)]
 
     def _seen_through(self, rows: list[Row], lease: UUID) -> list[Row]:
         """End those that tell of our own writing. Returns the others."""
@@ -74,7 +82,7 @@ class LookUps:
         return [row for row in rows if row["seq"] not in set(ended)]
 
     def _fetch(self, rows: list[Row], lease: UUID) -> list[Event]:
-        """Read a request's worth and commit what it tells: what was read is kept, whatever becomes of the rest."""
+        """Read a portion and commit what it tells: what was read is kept, whatever becomes of the rest."""
         present, forbidden = self._present(_by_type(rows))
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []

@@ -48,11 +48,16 @@ class Judged(Generic[T]):
 
 
 def traits(fields: Fields) -> frozenset[str]:
-    """What a counterparty is found by: "inn:7707083893", "name:ромашка", "phone:+79123456789", "email:a@b.ru"."""
+    """What a counterparty is found by: "inn:7707083893", "name:ромашка", "phone:+79123456789", "email:a@b.ru".
+
+    And by the whole of its requisites, "inn/7707083893/773601001": one of many branches is found by that.
+    """
     found = {f"phone:{one}" for one in fields.get("phones") or []}
     found |= {f"email:{one.lower()}" for one in fields.get("emails") or []}
     if inn := _inn(fields):
         found.add(f"inn:{inn}")
+    if key := requisites.natural_key(fields):
+        found.add(key)
     return frozenset(found | {f"name:{name}" for name in _names(fields)})
 
 

@@ -237,7 +237,7 @@ def _heard(
     return _verdict(entity, name, ours, theirs, word, policy, alone)
 
 
-def together(ours: list[Json], theirs: list[Json]) -> list[Json]:
+def together(ours: Json, theirs: Json) -> list[Json]:
     """Both lists, ours first, each item once."""
     return [*ours, *(one for one in theirs if one not in ours)]
 

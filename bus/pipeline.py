@@ -249,6 +249,8 @@ class Pipeline:
             merged = merge.merge(known.view, linked.view, incoming, self._rules(known.view.kind))
             linked.dirty |= linked.state != "linked" or linked.view != before
             linked.state = "linked"
+            if row["version"] is None and row["observed_at"] is not None:
+                linked.heard_at, linked.dirty = row["observed_at"], True
         self._note(known, row, event, merged, batch)
 
     def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> None:
@@ -474,11 +476,15 @@ def _before_our_write(row: Row, linked: entities.Linked) -> bool:
     """Was this record read before the answer to our last write was in, and is it not plainly of a later version?
 
     Bitrix24 dates changes to the second, so a reading from just before our write bears the same version as the write.
-    Merged after it, it would pass for a person's change back. In doubt the record is read once more.
+    Merged after it, it would pass for a person's change back. In doubt the record is read once more. Of a record
+    without versions (1C) any reading is in doubt that began before the one that was heard last.
     """
-    if row["observed_at"] is None or linked.written_at is None or row["observed_at"] >= linked.written_at:
+    read, counted = row["observed_at"], row["version"] is not None and linked.view.version is not None
+    if read is None:
         return False
-    return row["version"] is None or linked.view.version is None or row["version"] <= linked.view.version
+    if counted:
+        return linked.written_at is not None and read < linked.written_at and row["version"] <= linked.view.version
+    return any(known is not None and read < known for known in (linked.written_at, linked.heard_at))
 
 
 def _deleted(known: Known, event: Event) -> Merged:

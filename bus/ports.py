@@ -213,6 +213,10 @@ class Adapter(Protocol):
     reach: int
     """How many records a lane takes at a time: the more one request can read, the cheaper the check before a write."""
 
+    def portion(self, record_type: str) -> int:
+        """How many records `fetch` reads whole in about a request; what a look-up reads before it commits."""
+        ...
+
     @property
     def latency_s(self) -> float:
         """How long its requests have taken lately, waiting for the budget not counted."""

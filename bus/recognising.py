@@ -3,11 +3,14 @@
 What is only possible is never acted upon: the event waits, and a person is asked (bus.ledger.questions). A record that
 its own system keeps apart from another one is not made one with it either: two live records of one system with the same
 INN and KPP are a duplicate there, and that is asked about too.
+
+Requisites tell who somebody is only as long as he has them: an INN that was typed by mistake and corrected leads
+nowhere. So they are looked up among what counterparties are alike by, which follows their fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -19,42 +22,53 @@ from bus.ledger.questions import NEW, Question
 from bus.matching import Likeness
 from bus.model import Fields, Json, flatten
 
+_ALIKE = 50
+"""So many of one batch that share a trait are looked at."""
+
 
 @dataclass(slots=True)
 class Recogniser:
     """What is known of the counterparties that a batch may speak of. Their traits stay locked until its end."""
 
     fields: dict[int, Fields]
-    """What each event says, by its sequence number."""
+    """What each event's record says in the end, by the event: its last word of the batch tells who it is."""
     answers: dict[tuple[str, str], str]
     parties: dict[UUID, Party]
     by_trait: dict[str, set[UUID]] = field(default_factory=dict)
 
     @classmethod
-    def of_batch(cls, connection: Connection, batch: Sequence[Row], unknown: Sequence[Row]) -> Recogniser:
-        """Look once for all: `unknown` are the events whose record no key has named, of all of the batch."""
-        fields = {row["seq"]: flatten("counterparty", row["data"] or {}) for row in batch}
-        traits = {trait for row in unknown for trait in matching.traits(fields[row["seq"]])}
-        entities.key_locks(connection, traits)
+    def of_batch(cls, connection: Connection, batch: Sequence[Row], known: Mapping[int, set[UUID]]) -> Recogniser:
+        """Look once for all. `batch` is in the order in which it happened; `known`: whom the keys of each event name.
+
+        A record that is known is looked for only by requisites that are new to it.
+        """
+        fields = _last_words(batch)
+        met = entities.parties(connection, {entity for some in known.values() for entity in some})
+        traits: set[str] = set()
+        for row in batch:
+            said, own = fields[row["seq"]], [met[entity] for entity in known[row["seq"]] if entity in met]
+            natural = requisites.natural_key(said)
+            if not own:
+                traits |= matching.traits(said)
+            elif natural and any(requisites.natural_key(one.fields) != natural for one in own):
+                traits.add(natural)
+        entities.trait_locks(connection, traits)
         by_trait = entities.sharing(connection, traits)
-        parties = entities.parties(connection, {entity for some in by_trait.values() for entity in some})
+        near = {entity for some in by_trait.values() for entity in some}
+        parties = met | entities.parties(connection, near)
         subjects = {(row["source"], row["subject"]) for row in batch}
         return cls(fields, questions.answers(connection, subjects), parties, by_trait)
 
-    def natural_key(self, row: Row) -> str | None:
-        """The key that its requisites make, where they can be right."""
-        return requisites.natural_key(self.fields[row["seq"]])
-
     def who(self, row: Row) -> UUID | Question | None:
         """The counterparty that this record surely is, what to ask, or None: one that we do not know."""
-        answer = self.answers.get((row["source"], row["subject"]))
+        answer = self._answer(row)
         if answer is not None:
             return None if answer == NEW else UUID(answer)
         ours = self.fields[row["seq"]]
         near = {entity for trait in matching.traits(ours) for entity in self.by_trait.get(trait, ())}
         candidates = [
             (entity, self.parties[entity].fields)
-            for entity in sorted(near)
+            for entity in sorted(near & self.parties.keys())
             if not self._kept_apart(entity, row["source"], ours)
         ]
         judged = matching.judge(ours, candidates)
@@ -63,24 +77,21 @@ class Recogniser:
         asks = judged.asks or ([(judged.same, self._like(ours, judged.same))] if judged.same else [])
         return self._question(row, asks) if asks else None
 
-    def clash(self, row: Row, entity: UUID, other: UUID) -> Question | None:
-        """A known record got the requisites of another counterparty: what to ask before the two become one.
+    def become(self, row: Row, known: set[UUID]) -> set[UUID] | Question:
+        """Who else a known record is, since it got the requisites of another counterparty; or what to ask first.
 
-        None where nothing speaks against it: they share no system.
+        Nothing speaks against it where they share no system; a person's word on these very two counts, and so does his
+        word that the record is one of its own, whatever it is alike.
         """
-        answer = self.answers.get((row["source"], row["subject"]))
-        if answer is not None or not self._systems(entity) & self._systems(other):
-            return None
-        ours = self.fields[row["seq"]]
-        return self._question(row, [(other, self._like(ours, other))])
-
-    def answered_apart(self, row: Row) -> bool:
-        """A person said that this record is one of its own, whatever it is alike."""
-        return self.answers.get((row["source"], row["subject"])) == NEW
-
-    def know(self, connection: Connection, ids: set[UUID]) -> None:
-        """Have these at hand too, for `clash`."""
-        self.parties |= entities.parties(connection, ids - self.parties.keys())
+        answer, natural = self._answer(row), requisites.natural_key(self.fields[row["seq"]])
+        if natural is None or answer == NEW:
+            return set()
+        others = (self.by_trait.get(natural, set()) & self.parties.keys()) - known
+        shared = {system for entity in known for system in self._systems(entity)}
+        doubtful = [other for other in sorted(others) if str(other) != answer and self._systems(other) & shared]
+        if doubtful:
+            return self._question(row, [(one, self._like(self.fields[row["seq"]], one)) for one in doubtful])
+        return others
 
     def met(self, row: Row, entity: UUID) -> None:
         """This record is this entity's from here on: the next event of the batch may be alike."""
@@ -88,7 +99,11 @@ class Recogniser:
         party = self.parties.setdefault(entity, Party({}, set()))
         self.parties[entity] = Party({**party.fields, **said}, party.systems | {row["source"]})
         for trait in matching.traits(said):
-            self.by_trait.setdefault(trait, set()).add(entity)
+            if len(some := self.by_trait.setdefault(trait, set())) < _ALIKE:
+                some.add(entity)
+
+    def _answer(self, row: Row) -> str | None:
+        return self.answers.get((row["source"], row["subject"]))
 
     def _kept_apart(self, entity: UUID, source: str, ours: Fields) -> bool:
         """Its own system has both, and they are not surely the same: then it knows why."""
@@ -112,6 +127,14 @@ class Recogniser:
             for entity, found in asks
         ]
         return Question("counterparty", row["source"], row["subject"], candidates, shown(self.fields[row["seq"]]))
+
+
+def _last_words(batch: Sequence[Row]) -> dict[int, Fields]:
+    """What each event's record says once all of its events are heard."""
+    words: dict[tuple[str, str], Fields] = {}
+    for row in batch:
+        words.setdefault((row["source"], row["subject"]), {}).update(flatten("counterparty", row["data"] or {}))
+    return {row["seq"]: words[row["source"], row["subject"]] for row in batch}
 
 
 def shown(fields: Fields) -> dict[str, Json]:

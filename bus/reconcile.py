@@ -138,8 +138,7 @@ class Reconcile:
 
     def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
         """The next page, and a moment by the ledger's clock before it was read."""
-        with self._ledger.transaction() as connection:
-            asked_at = rows(connection, "SELECT now() AS at")[0]["at"]
+        asked_at = self._ledger.now()
         page = next(pages, None)
         return None if page is None else (page, asked_at)
 

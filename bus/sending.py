@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -167,13 +167,14 @@ class Sending:
             return jobs
         due = {name for job in there for name in self._due(job, translator)}
         parts = translator.asks(due, self._tables)
+        read_at = self._parts.ledger.now()
         present, forbidden = fetched(self._adapter, record_type, [str(job.external_id) for job in there], parts)
         news: list[Entry] = []
         failures = [Failure(job, forbidden[str(job.external_id)]) for job in there if job.external_id in forbidden]
         for job in there:
             try:
                 if job.external_id not in forbidden:
-                    news += self._news(record_type, job, present.get(str(job.external_id)), translator)
+                    news += self._news(record_type, job, present.get(str(job.external_id)), translator, read_at)
             except BusError as error:
                 failures.append(Failure(job, error))
         if news:
@@ -199,7 +200,9 @@ class Sending:
         base = (job.linked.view.base if job.linked else {}) | job.there
         return merge.due(job.known.view, base, translator.writes(self._tables), translator.means)
 
-    def _news(self, record_type: str, job: Job, raw: Raw | None, translator: Translator) -> list[Entry]:
+    def _news(
+        self, record_type: str, job: Job, raw: Raw | None, translator: Translator, read_at: datetime
+    ) -> list[Entry]:
         """What reading one record tells us that we did not know."""
         if raw is None:
             subject = f"{record_type}/{job.external_id}"
@@ -211,7 +214,7 @@ class Sending:
         if job.linked is None or not differences(job.there, job.linked.view.base):
             return []
         entry = self._settling.entry(record_type, str(job.external_id), raw, job.row["lease"])
-        return [replace(entry, observed_at=job.row["claimed_at"])]
+        return [replace(entry, observed_at=read_at)]
 
     def _planned(self, record_type: str, jobs: Iterable[Job], translator: Translator) -> list[Job]:
         """Work out the writes. What needs none, since the record says it already, is agreed on."""
@@ -309,6 +312,8 @@ class Sending:
         lease, ids = jobs[0].row["lease"], [job.id for job in jobs]
         ours = deliveries.launch(connection, lease, self._system, ids, seconds=self._limits.lease_s)
         launched = [job for job in jobs if job.id in ours]
+        for job in launched:
+            job.sent_at = ours[job.id]
         self._creating.note(connection, launched)
         return launched
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -157,7 +157,16 @@ class Settling:
         return entries(self._system, self._kind, record, self._parts.mappings, causationid=str(lease))[0]
 
     def _entry(self, record_type: str, one: Success) -> Entry:
-        return self.entry(record_type, one.result.id, one.result.raw, one.job.row["lease"])
+        return self._dated(self.entry(record_type, one.result.id, one.result.raw, one.job.row["lease"]), one.job)
+
+    @staticmethod
+    def _dated(entry: Entry, job: Job) -> Entry:
+        """Where no version tells what is later, what an answer shows is as old as the moment before the request.
+
+        Somebody else may have read the record since, and been heard.
+        """
+        counted = version_order(entry.event.sourceversion) is not None
+        return entry if counted else replace(entry, observed_at=job.sent_at or job.row["claimed_at"])
 
     def _success(self, record_type: str, job: Job, result: Written, translator: Translator) -> Success:
         told = translated(lambda: translator.to_canonical(result.raw, self._tables))
@@ -192,7 +201,9 @@ class Settling:
         told = translated(lambda: translator.to_canonical(before, self._tables))
         version = version_order(told.version)
         changed = job.present is not None and differences(flatten(job.known.view.kind, told.data), job.there)
-        entry = self.entry(record_type, job.external_id, before, job.row["lease"]) if changed else None
+        entry = (
+            self._dated(self.entry(record_type, job.external_id, before, job.row["lease"]), job) if changed else None
+        )
         undisturbed = version in (None, job.seen) and not job.behind
         return entry, entry is None and undisturbed and not self._someone_else(job, told.actor)
 

@@ -6,6 +6,7 @@ import json
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -77,6 +78,12 @@ class Ledger:
             finally:
                 if not connection.closed:
                     connection.autocommit = False
+
+    def now(self) -> datetime:
+        """The ledger's clock, by which readings and writes are compared, whoever's clock is wrong."""
+        with self.statement() as connection:
+            found: datetime = rows(connection, "SELECT now() AS at")[0]["at"]
+        return found
 
     @contextmanager
     def alone(self, lock: int) -> Iterator[bool]:

@@ -141,18 +141,21 @@ def release(connection: Connection, lease: UUID, system: str, entities: Collecti
     )
 
 
-def launch(connection: Connection, lease: UUID, system: str, entities: Collection[UUID], *, seconds: int) -> set[UUID]:
+def launch(
+    connection: Connection, lease: UUID, system: str, entities: Collection[UUID], *, seconds: int
+) -> dict[UUID, datetime]:
     """Claims that are about to be sent: held for a full lease from now, nobody's to take. Those that still are ours.
 
-    One that lapsed while we read and waited, or that the payments lane took, is someone else's.
+    With the moment, by the ledger's clock. One that lapsed while we read and waited, or that the payments lane took, is
+    someone else's.
     """
     held = rows(
         connection,
         """UPDATE delivery SET in_flight = true, lease_until = now() + make_interval(secs => %s)
-           WHERE entity_id = ANY(%s) AND system = %s AND lease = %s RETURNING entity_id""",
+           WHERE entity_id = ANY(%s) AND system = %s AND lease = %s RETURNING entity_id, now() AS at""",
         [seconds, list(entities), system, lease],
     )
-    return {row["entity_id"] for row in held}
+    return {row["entity_id"]: row["at"] for row in held}
 
 
 def done(connection: Connection, ends: Sequence[Done], *, window_s: int) -> list[Row]:

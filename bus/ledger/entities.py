@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
+from zlib import crc32
 
 from psycopg.types.json import Jsonb
 
@@ -30,6 +31,8 @@ class Linked:
     """When a call was sent that creates it, or finishes that; None once such a call surely did nothing."""
     written_at: datetime | None = None
     """When the answer to our last write was in, by the ledger's clock."""
+    heard_at: datetime | None = None
+    """Of a record without versions: when the reading began that was heard last, by the ledger's clock."""
 
 
 @dataclass(slots=True)
@@ -175,6 +178,7 @@ def _linked(row: Row) -> Linked:
         row["id"],
         creating_since=row["creating_since"],
         written_at=row["written_at"],
+        heard_at=row["heard_at"],
     )
 
 
@@ -278,12 +282,12 @@ def _plain(item: Known) -> Row:
 def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]]) -> None:
     """Insert new records and write back changed ones."""
     shape = """id bigint, entity_id uuid, system text, type text, external_id text, base jsonb, version bigint,
-               ours boolean, state text"""
+               ours boolean, state text, heard_at timestamptz"""
     if made := [_plain_record(entity, record) for entity, record in changed if record.id is None]:
         run(
             connection,
-            f"""INSERT INTO record (entity_id, system, type, external_id, base, version, ours, state)
-                SELECT entity_id, system, type, external_id, base, version, ours, state
+            f"""INSERT INTO record (entity_id, system, type, external_id, base, version, ours, state, heard_at)
+                SELECT entity_id, system, type, external_id, base, version, ours, state, heard_at
                 FROM jsonb_to_recordset(%s) AS new({shape}) ORDER BY system, type, external_id""",  # noqa: S608 - ours
             [bulk(made)],
         )
@@ -291,7 +295,7 @@ def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]])
         run(
             connection,
             f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version,
-                       ours = new.ours, state = new.state, updated_at = now()
+                       ours = new.ours, state = new.state, heard_at = new.heard_at, updated_at = now()
                 FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
             [bulk(altered)],
         )
@@ -308,6 +312,7 @@ def _plain_record(entity: UUID, record: Linked) -> Row:
         "version": record.view.version,
         "ours": record.view.ours,
         "state": record.state,
+        "heard_at": record.heard_at.isoformat() if record.heard_at else None,
     }
 
 
@@ -446,6 +451,15 @@ def key_locks(connection: Connection, keys: Collection[str]) -> None:
            FROM (SELECT unnest(%s::text[]) AS key ORDER BY 1) AS ordered""",
         [sorted(keys)],
     )
+
+
+_TRAIT_LOCKS = 512
+"""A batch of a thousand counterparties has many more traits than the server has room for locks."""
+
+
+def trait_locks(connection: Connection, traits: Collection[str]) -> None:
+    """The same for traits: who looks for one and who is about to have it see each other."""
+    key_locks(connection, {f"trait/{crc32(trait.encode()) % _TRAIT_LOCKS}" for trait in traits})
 
 
 def move(connection: Connection, lost: UUID, kept: UUID) -> None:

@@ -39,6 +39,10 @@ class Bitrix24:
         """A copy that shares connections and limits, and may (or may not) use the payments' reserve."""
         return Bitrix24(self.system, self._config, self._rest.with_urgency(urgent), self._presets)
 
+    def portion(self, record_type: str) -> int:
+        """Rows of deals take a command each; parts of counterparties go by lists, and are read by the hundred."""
+        return self.reach if record_type == "party" else self.batch
+
     def wait(self) -> float:
         """Seconds until a call would be let through by budget and breaker, 0: now."""
         return self._rest.wait()

@@ -11,8 +11,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from bus import requisites
+from bus.model import Json
 from bus.ports import Alike, Failed, Raw, RawRecord, Write, Written
+from bus.systems.bitrix24_alike import apart, by_contact, by_inn
 from bus.systems.bitrix24_items import (
     COMPANY,
     CONTACT,
@@ -37,8 +38,8 @@ from bus.systems.bitrix24_requisites import (
     rows_where,
     whole,
 )
-from bus.systems.bitrix_rest import Command, Rest, rows_of
-from bus.systems.jobs import chunks, value_of
+from bus.systems.bitrix_rest import Command, Rest
+from bus.systems.jobs import chunks
 
 TYPE = "party"
 KINDS: Mapping[str, int] = {"company": COMPANY, "contact": CONTACT}
@@ -48,7 +49,7 @@ _PARTS = frozenset({"bank", "addresses"})
 _ID = re.compile(r"(company|contact|requisite|bankdetail):([1-9][0-9]{0,17})")
 _CHANGED = 200
 """Counterparties in a page of changed ones: two requests."""
-_ORIGINS, _INNS, _VALUES, _MOST = 25, 20, 20, 20
+_ORIGINS, _MOST = 25, 20
 
 
 class Parties:
@@ -56,7 +57,7 @@ class Parties:
 
     def __init__(self, rest: Rest, presets: Presets) -> None:
         self._rest, self._presets = rest, presets
-        self._writer = Writer(rest, presets, self.fetch)
+        self._writer = Writer(rest, presets, self._written)
 
     def fetch(self, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
         """Items and requisites by lists packed into a request, then accounts and addresses: 1,000 in three requests.
@@ -91,17 +92,16 @@ class Parties:
     def alike(self, wanted: Mapping[str, Alike]) -> dict[str, list[RawRecord]]:
         """Whoever has the INN; for those that nobody has the INN of, whoever has a phone or an e-mail.
 
-        INNs go twenty to a command, phones and e-mails of one counterparty to a command each: a group of 49 costs
-        three requests, and two to read what was found.
+        Of 490 counterparties that nobody has, it costs two requests; to read what was found, two more.
         """
-        found = self._by_inn({key: one.inn for key, one in wanted.items() if one.inn})
-        found |= self._by_contact({key: one for key, one in wanted.items() if not found.get(key)})
-        near = {key: sorted(owners, reverse=True)[:_MOST] for key, owners in found.items() if owners}
-        raws = self._read({owner for owners in near.values() for owner in owners}, _PARTS)
-        return {
-            key: [RawRecord(TYPE, named(owner), raws[owner]) for owner in owners if owner in raws]
-            for key, owners in near.items()
+        known = by_inn(self._rest, {key: one.inn for key, one in wanted.items() if one.inn})
+        near = by_contact(self._rest, {key: one for key, one in wanted.items() if not known.get(key)})
+        raws = self._read({owner for found in (known, near) for owners in found.values() for owner in owners}, _PARTS)
+        told = {
+            key: [RawRecord(TYPE, named(one), raws[one]) for one in sorted(owners, reverse=True) if one in raws][:_MOST]
+            for key, owners in (known | apart(near, wanted, raws)).items()
         }
+        return {key: records for key, records in told.items() if records}
 
     def changed(self, since: datetime) -> Iterator[list[RawRecord]]:
         """Counterparties whose item or requisite was saved since, complete as `fetch` reads them.
@@ -120,6 +120,12 @@ class Parties:
     def write(self, writes: Sequence[Write]) -> list[Written | Failed]:
         """Carry out writes (bitrix24_party_writes)."""
         return self._writer.write(writes)
+
+    def _written(self, ids: Sequence[str], known: Collection[str]) -> dict[str, Raw]:
+        """What was just written: its requisites are known, so that all of it is read by one request."""
+        owners = self._owners(ids)
+        raws = self._read(set(owners.values()), _PARTS, frozenset(known))
+        return {one: raws[owner] for one, owner in owners.items() if owner in raws}
 
     def _streams(self, since: datetime) -> list[Iterator[tuple[datetime, str]]]:
         """What changed by time, oldest first, each source by itself."""
@@ -154,8 +160,12 @@ class Parties:
         commands = [rows_where(method, {"@ID": page}) for page in chunks(ids, _ORIGINS)]
         return [row for rows in whole(self._rest, commands) for row in rows]
 
-    def _read(self, owners: Collection[Owner], parts: frozenset[str]) -> dict[Owner, Raw]:
-        items, rows = self._items(owners)
+    def _read(
+        self, owners: Collection[Owner], parts: frozenset[str], known: frozenset[str] = frozenset()
+    ) -> dict[Owner, Raw]:
+        """Items and requisites, then what belongs to the requisites: that of `known` ones is read along."""
+        along = _Along(parts, known)
+        items, rows = self._items(owners, along)
         found: dict[Owner, Raw] = {}
         for owner, item in items.items():
             requisite = chosen(rows.get(owner, []))
@@ -163,15 +173,20 @@ class Parties:
                 continue
             preset = self._presets.code(self._rest, str(requisite["PRESET_ID"])) if requisite else None
             found[owner] = {"type": _NAMES[owner[0]], "item": item, "requisite": requisite, "preset": preset}
-        self._add_parts(list(found.values()), parts)
-        return found
+        late = _Along(parts, {_requisite_id(raw) for raw in found.values()} - {"", *known})
+        late.take(whole(self._rest, late.commands))
+        return {
+            owner: raw | (along if _requisite_id(raw) in known else late).of(_requisite_id(raw))
+            for owner, raw in found.items()
+        }
 
-    def _items(self, owners: Collection[Owner]) -> tuple[dict[Owner, Raw], Mapping[Owner, list[Raw]]]:
+    def _items(self, owners: Collection[Owner], along: _Along) -> tuple[dict[Owner, Raw], Mapping[Owner, list[Raw]]]:
         """Companies and contacts by lists, and their requisites, all in one request."""
         ids = {kind: sorted(one for its, one in owners if its == kind) for kind in KINDS.values()}
         lists = {kind: lists_of(kind, some, ["*", "fm"]) for kind, some in ids.items()}
         commands = [command for some in lists.values() for command in some]
-        rows = whole(self._rest, [*commands, *of_owners(owners)])
+        rows = whole(self._rest, [*along.commands, *commands, *of_owners(owners)])
+        along.take(rows)
         items: dict[Owner, Raw] = {}
         for kind, some in lists.items():
             found = {int(item["id"]): item for _ in some for item in next(rows)}
@@ -179,35 +194,29 @@ class Parties:
             items |= {(kind, one): item for one, item in found.items()}
         return items, by_owner([row for page in rows for row in page])
 
-    def _add_parts(self, raws: Sequence[Raw], parts: frozenset[str]) -> None:
-        own = [str(raw["requisite"]["ID"]) for raw in raws if raw["requisite"]]
-        asked = {"bank": accounts_of(own), "addresses": addresses_of(own)}
-        wanted = {part: asked[part] for part in sorted(parts & _PARTS)}
-        rows = whole(self._rest, [command for commands in wanted.values() for command in commands])
-        for part, commands in wanted.items():
-            by_requisite: dict[str, list[Raw]] = {}
+
+class _Along:
+    """What belongs to some requisites: the commands that ask for it, and then their rows."""
+
+    def __init__(self, parts: Collection[str], requisites: Collection[str]) -> None:
+        own = sorted(requisites, key=int)
+        asked = {"addresses": addresses_of(own), "bank": accounts_of(own)}
+        self._asked = {part: asked[part] for part in sorted(parts & asked.keys())}
+        self._rows: dict[str, dict[str, list[Raw]]] = {part: {} for part in self._asked}
+
+    @property
+    def commands(self) -> list[Command]:
+        return [command for commands in self._asked.values() for command in commands]
+
+    def take(self, rows: Iterator[list[Json]]) -> None:
+        """The answers to the commands, in their order; what follows them is left."""
+        for part, commands in self._asked.items():
             for row in (row for _ in commands for row in next(rows)):
-                by_requisite.setdefault(str(row["ENTITY_ID"]), []).append(row)
-            for raw in raws:
-                raw[part] = by_requisite.get(str(raw["requisite"]["ID"]), []) if raw["requisite"] else []
+                self._rows[part].setdefault(str(row["ENTITY_ID"]), []).append(row)
 
-    def _by_inn(self, inns: Mapping[str, str]) -> dict[str, set[Owner]]:
-        commands = [rows_where(REQUISITES, {"@RQ_INN": page}) for page in chunks(sorted(set(inns.values())), _INNS)]
-        by_inn: dict[str, set[Owner]] = {}
-        for row in (row for rows in whole(self._rest, commands) for row in rows):
-            by_inn.setdefault(str(row["RQ_INN"]), set()).update(by_owner([row]))
-        return {key: by_inn.get(inn, set()) for key, inn in inns.items()}
-
-    def _by_contact(self, wanted: Mapping[str, Alike]) -> dict[str, set[Owner]]:
-        asked = [(key, command) for key, one in wanted.items() for command in _searches(one)]
-        outcomes = self._rest.each([command for _, command in asked])
-        found: dict[str, set[Owner]] = {}
-        for (key, _), outcome in zip(asked, outcomes, strict=True):
-            answer = value_of(outcome)
-            for name, kind in (("COMPANY", COMPANY), ("CONTACT", CONTACT)):
-                ids = rows_of(answer, name) if isinstance(answer, dict) else []
-                found.setdefault(key, set()).update((kind, int(one)) for one in ids)
-        return found
+    def of(self, requisite: str) -> Raw:
+        """What belongs to one of them."""
+        return {part: by_requisite.get(requisite, []) for part, by_requisite in self._rows.items()}
 
 
 def named(owner: Owner) -> str:
@@ -222,19 +231,13 @@ def saved_at(raw: Raw) -> datetime:
     return max(datetime.fromisoformat(stamp) for stamp in stamps if stamp)
 
 
+def _requisite_id(raw: Raw) -> str:
+    return str(raw["requisite"]["ID"]) if raw["requisite"] else ""
+
+
 def _select(kind: int) -> Raw:
     return {"entityTypeId": kind, "select": ["id", "updatedTime"]}
 
 
 def _moments(what: str, stream: Iterator[tuple[str, str]]) -> Iterator[tuple[datetime, str]]:
     return ((datetime.fromisoformat(stamp), f"{what}:{one}") for stamp, one in stream)
-
-
-def _searches(one: Alike) -> Iterator[Command]:
-    """Who has its phones or e-mails. Twenty ids of one type end a search, so what can only be a company is asked so."""
-    company = (one.inn and len(one.inn) == 10) or (one.name and requisites.legal_form(one.name) not in (None, "ИП"))  # noqa: PLR2004
-    types = ("COMPANY",) if company else ("COMPANY", "CONTACT")
-    for kind, values in (("PHONE", one.phones), ("EMAIL", one.emails)):
-        for entity in types if values else ():
-            said = {"type": kind, "values": list(values[:_VALUES]), "entity_type": entity}
-            yield "crm.duplicate.findbycomm", said

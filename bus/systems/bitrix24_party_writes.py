@@ -27,14 +27,15 @@ _ADD_REQUISITE, _UPDATE_REQUISITE = "crm.requisite.add", "crm.requisite.update"
 _ADD_ACCOUNT, _UPDATE_ACCOUNT = "crm.requisite.bankdetail.add", "crm.requisite.bankdetail.update"
 _ADD_ADDRESS, _UPDATE_ADDRESS = "crm.address.add", "crm.address.update"
 
-Fetch = Callable[[Sequence[str], Collection[str] | None], dict[str, Raw]]
+Read = Callable[[Sequence[str], Collection[str]], dict[str, Raw]]
+"""Reads counterparties whole, by their ids and those of the requisites that they are known to have."""
 
 
 class Writer:
     """Carries out writes of counterparties."""
 
-    def __init__(self, rest: Rest, presets: Presets, fetch: Fetch) -> None:
-        self._rest, self._presets, self._fetch = rest, presets, fetch
+    def __init__(self, rest: Rest, presets: Presets, read: Read) -> None:
+        self._rest, self._presets, self._read = rest, presets, read
 
     def write(self, writes: Sequence[Write]) -> list[Written | Failed]:
         """Each step is packed for all; then what was written is read back.
@@ -46,8 +47,7 @@ class Writer:
         self._create([job for job in jobs if job.creates])
         self._update([job for job in jobs if not job.creates])
         self._add_requisites([job for job in alive(jobs) if _wants_requisite(job)])
-        carry(self._rest, [asked for job in alive(jobs) for asked in _accounts(job)])
-        self._write_addresses([job for job in alive(jobs) if _wants_requisite(job)])
+        self._add_parts(alive(jobs))
         self._read_back([job for job in alive(jobs) if not job.raw])
         return [job.outcome() for job in jobs]
 
@@ -125,13 +125,16 @@ class Writer:
         ours = {"ORIGINATOR_ID": ORIGINATOR, "XML_ID": job.write.origin}
         return _ADD_REQUISITE, {"fields": {**said["fields"], **whose, **ours}}
 
-    def _write_addresses(self, jobs: list[Job]) -> None:
-        asked = [(job, name, command) for job in jobs for name, command in _addresses(job)]
+    def _add_parts(self, jobs: list[Job]) -> None:
+        """Accounts, and the addresses of new requisites; those of others went with the updates."""
+        asked = [one for job in jobs for one in _accounts(job)]
+        asked += [(job, name, command) for job in jobs if _wants_requisite(job) for name, command in _addresses(job)]
         self._tell(asked, iter(self._rest.each([command for _, _, command in asked])))
 
     def _read_back(self, jobs: list[Job]) -> None:
+        known = [_requisite_id(job) for job in jobs if job.change.get("requisite")]
         try:
-            raws = self._fetch([str(job.id) for job in jobs], None) if jobs else {}
+            raws = self._read([str(job.id) for job in jobs], known) if jobs else {}
         except BusError as error:
             for job in jobs:
                 job.fail(error)

@@ -35,6 +35,11 @@ class BitrixCms:
         """A copy that shares connections and limits, and may (or may not) use the payments' reserve."""
         return BitrixCms(self.system, self._config, self._rest.with_urgency(urgent))
 
+    def portion(self, record_type: str) -> int:
+        """A request's worth, of either."""
+        del record_type
+        return self.batch
+
     def wait(self) -> float:
         """Seconds until a call would be let through by budget and breaker, 0: now."""
         return self._rest.wait()

@@ -59,6 +59,11 @@ class OneC:
         base = self._shared
         return OneC(self.system, base.config, self._calls.with_urgency(urgent), base.memory, base)
 
+    def portion(self, record_type: str) -> int:
+        """As many as an address holds, of any."""
+        del record_type
+        return self.reach
+
     def wait(self) -> float:
         """Seconds until a call would be let through by budget, breaker and slots, 0: now."""
         return self._calls.wait()

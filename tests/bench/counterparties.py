@@ -1,4 +1,4 @@
-"""Counterparties: a 1C's books into a CRM: into an empty one, with all workers killed half-way, beside other spellings."""
+"""Counterparties of a 1C into a CRM: into an empty one, with all workers killed half-way, beside other spellings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from tests.bench.house import BOOKS, CRM, House, HouseError, Portal
 from tests.bench.run import Run
 from workers.bootstrap import wire
 
-TITLE = "1,000 counterparties of a 1C into a portal of 2 requests/s, burst 50; by 10 a second when killed, when known"
+TITLE = (
+    "1,000 counterparties of a 1C into a portal of 2 requests/s, burst 50; by 10 a second when killed, and when known"
+)
 
 CLOUD, FASTER = Portal(per_second=2, burst=50), Portal(per_second=10, burst=50)
 """Time is measured under the cloud's limit; where only the end counts, the larger portals' spares the reader's time."""
@@ -187,7 +189,9 @@ def _spelled(run: Run, house: House, name: str, size: int) -> Iterator[Figure]:
     for question in questions:
         house.wiring.questions.same(question["id"], question["candidates"][0]["record"], "the bench")
     _until_there(house, size)
-    yield _duplicates(house, f"{name}.answered", size, more={"companies": _companies(house), "answered": len(questions)})
+    yield _duplicates(
+        house, f"{name}.answered", size, more={"companies": _companies(house), "answered": len(questions)}
+    )
 
 
 def _entered(run: Run, house: House, size: int) -> list[Firm]:
@@ -223,12 +227,14 @@ def _until_rest(house: House, size: int) -> None:
 
 
 def _linked(house: House) -> int:
-    query = "SELECT count(DISTINCT entity_id) AS n FROM record WHERE system = %s AND type = 'party' AND state = 'linked'"
+    query = (
+        "SELECT count(DISTINCT entity_id) AS n FROM record WHERE system = %s AND type = 'party' AND state = 'linked'"
+    )
     return int(house.rows(query, CRM)[0]["n"])
 
 
 def _busy(house: House) -> bool:
-    """Is anything on its way in the ledger, or at the portal's sender? Deliveries that wait for an answer are at rest."""
+    """Is anything on its way in the ledger? Deliveries that wait for a person's answer are at rest."""
     open_events = "SELECT 1 FROM event WHERE state IN ('notified', 'pending', 'waiting')"
     due = """SELECT 1 FROM delivery WHERE state = 'due' AND NOT EXISTS (
                SELECT 1 FROM question WHERE question.entity_id = delivery.entity_id AND question.state = 'open')"""

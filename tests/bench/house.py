@@ -147,7 +147,9 @@ class House:
         For what comes after and must have the machine to itself; nothing of theirs is looked at any more.
         """
         stands_in = f"sandbox-{CRM}", f"sandbox-{BOOKS}"
-        chosen = [child for name, child in self.children.items() if name not in stands_in and name in (names or (name,))]
+        chosen = [
+            child for name, child in self.children.items() if name not in stands_in and name in (names or (name,))
+        ]
         for child in chosen:
             child.ask()
         for child in chosen:

@@ -26,7 +26,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from bus import channels, cli, config
 from bus.app import create_app
 from bus.cli import services
-from bus.config import Config, Limits, Mode, Rate, Route, Settings, System
+from bus.config import Asking, Config, Limits, Mode, Rate, Route, Settings, System
 from bus.demo.report import Figures
 from bus.envelope import EVENT_TYPES, parse
 from bus.intake import create_app as create_door
@@ -53,6 +53,7 @@ FILLED = {
     "SHOP_KEY": KEY,
     "BANK_KEY": OTHER_KEY,
 }
+BOOKS_FILLED = {**FILLED, "BOOKS_PASSWORD": "one", "EXCHANGE_PASSWORD": "two"}
 
 ROUTE_KEYS = {field.alias or name for name, field in Route.model_fields.items()}
 KEYS = {
@@ -60,14 +61,23 @@ KEYS = {
     *System.model_fields,
     *Rate.model_fields,
     *Limits.model_fields,
+    *Asking.model_fields,
     *ROUTE_KEYS,
 }
+SETTINGS = {
+    "onec": "configuration payments post sessions window_days exchange_plan node retail_counterparty create_goods "
+    "delivery_item",
+    "commerceml": "profile updates base vat zip batch",
+    "others": "category site person_type currency pay_system language",
+}
+"""Keys under `settings`, which the adapters read themselves: bus.config knows no names for them."""
 OURS = {name: service for name, service in COMPOSE["services"].items() if name not in ("postgres", "valkey")}
 WORKERS = {name: service["command"] for name, service in OURS.items() if service["command"][0] == "worker"}
 
 WORDS = (
     "system record entity event notification channel translator policy delivery lane outcome "
-    "round budget arrival relay dead-letter conflict drift"
+    "round budget arrival relay dead-letter conflict drift "
+    "counterparty party books match question poll exchange profile offer nudge statement directory"
 )
 
 
@@ -116,6 +126,23 @@ def test_the_example_asks_for_each_variable_by_a_name_that_the_tests_fill() -> N
     assert set(re.findall(r"\$\{([A-Z_]+)", re.sub(r"#.*", "", EXAMPLE))) == set(FILLED)
 
 
+def switched_on() -> str:
+    """The example with every line whose # has no blank behind it."""
+    return re.sub(r"^(\s*)#(?=[a-z])", r"\1", EXAMPLE, flags=re.MULTILINE)
+
+
+def test_what_the_example_leaves_to_be_switched_on_is_right_and_still_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "bus.yaml").write_text(switched_on(), encoding="utf-8")
+    everything = config.load(tmp_path / "bus.yaml", BOOKS_FILLED)
+    assert {system.kind for system in everything.systems.values()} == set(
+        get_args(System.model_fields["kind"].annotation)
+    )
+    assert {route.outward for system in everything.systems.values() for route in system.routes.values()} == {Mode.OFF}
+    assert everything.tasks is not None
+    mine = everything.model_copy(update={"mappings": DEPLOY / "mappings"})
+    assert problems(Registry(mine), mine) == []
+
+
 def test_a_variable_that_is_not_set_is_named() -> None:
     with pytest.raises(config.ConfigError, match="CRM_URL"):
         config.load(DEPLOY / "bus.example.yaml", {name: value for name, value in FILLED.items() if name != "CRM_URL"})
@@ -148,7 +175,7 @@ def variables() -> set[str]:
 def test_env_example_names_every_variable_of_bus_compose_and_example() -> None:
     settings = {f"BUS_{name.upper()}" for name in Settings.model_fields}
     compose = set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", (DEPLOY / "compose.yaml").read_text(encoding="utf-8")))
-    assert variables() == settings | compose | set(FILLED)
+    assert variables() == settings | compose | set(BOOKS_FILLED)
 
 
 def test_env_example_holds_no_secret() -> None:
@@ -357,6 +384,15 @@ def test_the_reference_has_every_key_and_variable() -> None:
     assert named == KEYS | {f"BUS_{name.upper()}" for name in Settings.model_fields}
 
 
+def test_the_readme_tells_of_every_setting_that_the_code_reads() -> None:
+    known = {name for names in SETTINGS.values() for name in names.split()}
+    code = "\n".join(
+        path.read_text(encoding="utf-8") for name in ("bus", "mappings") for path in (ROOT / name).rglob("*.py")
+    )
+    assert set(re.findall(r"settings\.get\(\s*\"([a-z_]+)\"", code)) <= known
+    assert [name for name in sorted(known) if f"`{name}`" not in README] == []
+
+
 @pytest.mark.parametrize("name", Limits.model_fields)
 def test_the_reference_gives_the_defaults_in_force(name: str) -> None:
     line = re.search(rf"^\| `{name}` \| \w+ \| ([\d.]+) \|", section("Configuration reference"), re.MULTILINE)
@@ -411,6 +447,21 @@ def test_each_quoted_command_exists_with_its_options(commands: Any, line: str) -
     assert command is not commands
     assert not getattr(command, "commands", None) or command.invoke_without_command
     assert {word for word in left if word.startswith("--")} <= options(command)
+
+
+def every_command(command: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
+    inner = getattr(command, "commands", None)
+    if inner is None or command.invoke_without_command:
+        yield " ".join(words)
+    for name, one in (inner or {}).items():
+        yield from every_command(one, (*words, name))
+
+
+def test_the_reference_has_every_command(commands: Any) -> None:
+    cells = re.findall(r"^\| (`bus .+?) \|", section("Commands"), re.MULTILINE)
+    lines = [shlex.split(line) for cell in cells for line in re.findall(r"`bus ([^`]+)`", cell)]
+    named = {" ".join(words[: len(words) - len(found(commands, words)[1])]) for words in lines}
+    assert named == set(every_command(commands))
 
 
 @pytest.mark.parametrize("at", range(README.count("```python")))

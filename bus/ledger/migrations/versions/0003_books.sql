@@ -69,3 +69,6 @@ ALTER TABLE exchange_chunk ALTER COLUMN body SET STORAGE EXTERNAL;
 
 -- A payment that names no order is looked for among the payer's orders.
 CREATE INDEX entity_order_inn ON entity ((fields ->> 'customer.inn')) WHERE kind = 'order' AND fields ? 'customer.inn';
+
+-- When the reading began that was heard last of a record whose system counts no changes (1C): an earlier reading is old.
+ALTER TABLE record ADD COLUMN heard_at timestamptz;
