@@ -38,6 +38,7 @@ class Gauges(Collector):
             "lanes": self._lanes,
             "circuits": self._circuits,
             "budgets": self._requests,
+            "people": self._people,
         }
         for part, look in parts.items():
             try:
@@ -69,6 +70,14 @@ class Gauges(Collector):
         with self._ledger.transaction() as connection:
             waiting = {(row["system"], row["lane"]): row for row in rows(connection, _DUE)}
             return waiting, {row["system"]: row["loops"] for row in rows(connection, _LOOPS)}
+
+    def _people(self) -> Iterator[Metric]:
+        waiting = GaugeMetricFamily("bus_for_a_person", "What waits for a person's word", labels=["what"])
+        with self._ledger.transaction() as connection:
+            for what, table in (("conflict", "conflict"), ("question", "question"), ("dead letter", "dead_letter")):
+                found = rows(connection, f"SELECT count(*) AS n FROM {table} WHERE state = 'open'")  # noqa: S608 - ours
+                waiting.add_metric([what], found[0]["n"])
+        yield waiting
 
     def _circuits(self) -> Iterator[Metric]:
         state = GaugeMetricFamily("bus_circuit", "1: the circuit is so", labels=["system", "state"])

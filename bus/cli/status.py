@@ -47,6 +47,7 @@ def status(
 def _look(connection: Connection) -> dict[str, Any]:
     runs = reconcile.latest(connection, 1)
     conflicts = one(connection, "SELECT count(*) AS n, min(deadline) AS next FROM conflict WHERE state = 'open'")
+    asked = one(connection, "SELECT count(*) AS n, min(deadline) AS next FROM question WHERE state = 'open'")
     return {
         "events": one(connection, _EVENTS),
         "outcomes_today": {row["outcome"]: row["events"] for row in rows(connection, _OUTCOMES)},
@@ -54,6 +55,7 @@ def _look(connection: Connection) -> dict[str, Any]:
         "oldest_due": one(connection, _OLDEST),
         "dead_letters": letters.groups(connection),
         "conflicts": {"open": conflicts["n"], "next_deadline": conflicts["next"]} if conflicts else {},
+        "questions": {"open": asked["n"], "next_deadline": asked["next"]} if asked else {},
         "last_reconcile": runs[0] if runs else None,
     }
 
@@ -79,6 +81,9 @@ def _show(found: dict[str, Any]) -> None:
         f", the first is decided by default at {screen.plain(conflicts['next_deadline'])}" if conflicts["open"] else ""
     )
     screen.out().print(f"conflicts: {conflicts['open']} open{until}")
+    asked = found["questions"]
+    late = f", the first is a dead letter at {screen.plain(asked['next_deadline'])}" if asked["open"] else ""
+    screen.out().print(f"questions (who is this?): {asked['open']} open{late}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
 
 

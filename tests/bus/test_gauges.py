@@ -10,10 +10,11 @@ from bus.breaker import Breaker
 from bus.budget import Budget
 from bus.config import Rate
 from bus.gauges import Gauges
-from bus.ledger import deliveries, letters
+from bus.ledger import deliveries, letters, questions
 from bus.ledger.database import Ledger
 from bus.ledger.deliveries import Due
 from bus.ledger.letters import Letter
+from bus.ledger.questions import Question
 from bus.ports import Spent
 
 
@@ -109,3 +110,12 @@ def test_what_cannot_be_asked_is_left_out_and_the_rest_is_told(ledger: Ledger) -
     assert 'bus_gauges_failed{part="lanes"} 0.0' in page
     assert 'bus_lane_due{lane="bulk",system="crm"} 0.0' in page
     assert "bus_circuit{" not in page
+
+
+def test_what_waits_for_a_person_is_counted(registry: CollectorRegistry, ledger: Ledger) -> None:
+    assert registry.get_sample_value("bus_for_a_person", {"what": "dead letter"}) == 0
+    with ledger.transaction() as connection:
+        letters.write(connection, [Letter("crm", "Permanent", "refused", "no", entity_id=entity(ledger))])
+        questions.ask(connection, [Question("order", "bank", "payment/1", [])], seconds=60)
+    for what, count in (("dead letter", 1), ("question", 1), ("conflict", 0)):
+        assert registry.get_sample_value("bus_for_a_person", {"what": what}) == count
