@@ -118,16 +118,18 @@ def _systems(names: list[str], config: Config) -> tuple[str, ...]:
 
 
 def _called(name: str, config: Config) -> list[str]:
-    """The systems a name, a part or a kind stands for; a part that nobody plays is no mistake."""
-    if name in config.systems:
-        return [name]
+    """The systems a name, a part or a kind stands for; a part that nobody plays is no mistake.
+
+    A system that is called like a part stands for itself first, and then for the others that play it.
+    """
+    own = [name] if name in config.systems else []
     if name == "shop":
-        return _shops(config)
-    kinds = _PARTS.get(name, (name,))
+        return own + _shops(config)
+    kinds = _PARTS.get(name, () if own else (name,))
     if not set(kinds) <= set(_KINDS):
         known = ", ".join([*config.systems, "shop", *_PARTS, *_KINDS])
         raise ConfigError(f"there is no system {name!r}; write one of {known}")
-    return [system for kind in kinds for system, one in config.systems.items() if one.kind == kind]
+    return own + [system for kind in kinds for system, one in config.systems.items() if one.kind == kind]
 
 
 def _shops(config: Config) -> list[str]:

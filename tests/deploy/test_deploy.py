@@ -366,9 +366,12 @@ def test_the_shops_handler_signs_and_says_what_the_intake_reads() -> None:
 
 def test_the_proxy_lets_in_what_the_intake_takes_and_nothing_else() -> None:
     text = (DEPLOY / "nginx.example.conf").read_text(encoding="utf-8")
-    let_in = re.compile(text.partition("location ~ ")[2].partition(" {")[0])
-    assert all(let_in.match(path) for path in ("/events", "/bitrix24/crm", "/bitrix24/crm-eu", "/shop/shop"))
-    assert not any(let_in.match(path) for path in ("/metrics", "/ready", "/health", "/openapi.json", "/shop/a/b"))
+    places = [re.compile(one) for one in re.findall(r"location ~ (\S+) {", text)]
+    posted = ("/events", "/bitrix24/crm", "/bitrix24/crm-eu", "/shop/shop")
+    asked = ("/bitrix/admin/1c_exchange.php", "/exchange/onec-ut")
+    inside = ("/metrics", "/ready", "/health", "/openapi.json", "/shop/a/b", "/exchange/a/b", "/bitrix/admin/index.php")
+    for path in (*posted, *asked, *inside):
+        assert any(place.match(path) for place in places) == (path not in inside), path
 
 
 # --- the README -------------------------------------------------------------------------------------------------------
