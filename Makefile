@@ -39,7 +39,7 @@ format: install  ## put the code in order
 	@$(BIN)/ruff check --fix-only
 	@$(BIN)/ruff format
 
-bench: install  ## measure it beside its peers, 10 minutes (BENCH=drain for one)
+bench: install  ## measure it beside its peers, 13 minutes (BENCH=drain for one)
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 bench-growth: install  ## measure how the cost of an event grows to a million entities

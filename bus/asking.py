@@ -63,6 +63,8 @@ class Asking:
             return False
         self._ledger.run(partial(conflicts.tasked, conflict_id=row["id"], state="there", task_id=task_id))
         log.info("task.made", conflict=row["id"], task=task_id)
+        if row["escalated_at"]:
+            self._handed_over(row | {"task_id": task_id})
         return True
 
     def _task(self, row: Row) -> Task:
@@ -87,33 +89,52 @@ class Asking:
         return (linked.type, linked.external_id) if linked and linked.external_id else None
 
     def _press(self) -> int:
-        """What is not decided when most of its time is over is handed over, and told once in the log as an error."""
+        """What is not decided when most of its time is over is handed over, and told once in the log as an error.
+
+        While the portal cannot be reached nothing is marked: the next turn tells and hands over.
+        """
         config = self._config.tasks
         with self._ledger.transaction() as connection:
             rows = conflicts.pressing(connection, config.escalate_share if config else _SHARE)
-        for row in rows:
+        done = [row for row in rows if self._handed_over(row)]
+        for row in done:
             log.error("conflict.pressing", conflict=row["id"], field=row["field"], deadline=row["deadline"].isoformat())
-            if self._tasks and config and config.escalate_to and row["task_id"]:
-                self._tried(partial(self._tasks.hand_over, row["task_id"], config.escalate_to), row["id"])
-        return len(rows)
+        self._ledger.run(partial(conflicts.escalated, ids=[row["id"] for row in done]))
+        return len(done)
+
+    def _handed_over(self, row: Row) -> bool:
+        """One whose task is still to be made is handed over when it is there."""
+        config = self._config.tasks
+        if self._tasks is None or config is None or config.escalate_to is None or row["task_id"] is None:
+            return True
+        return self._tried(partial(self._tasks.hand_over, row["task_id"], config.escalate_to), row["id"])
 
     def _close(self) -> int:
-        if self._tasks is None:
+        """Complete the tasks of conflicts that were decided in another way; twice does no harm."""
+        if self._tasks is None or self._config.tasks is None:
             return 0
+        late = self._config.systems[self._config.tasks.system].late_s
         with self._ledger.transaction() as connection:
-            rows = conflicts.ended_tasks(connection)
-            closed = [row for row in rows if self._tried(partial(self._tasks.complete, row["task_id"]), row["id"])]
-            for row in closed:
-                conflicts.tasked(connection, row["id"], "closed")
+            rows = conflicts.ended_tasks(connection, again_s=late)
+        closed = [row["id"] for row in rows if self._tried(partial(self._closed, row, self._tasks), row["id"])]
+        for conflict in closed:
+            self._ledger.run(partial(conflicts.tasked, conflict_id=conflict, state="closed"))
         return len(closed)
 
     @staticmethod
+    def _closed(row: Row, tasks: Tasks) -> None:
+        """One whose call ended nowhere is looked for: nobody would ever close it."""
+        if task_id := row["task_id"] or tasks.find(str(row["task_key"])):
+            tasks.complete(task_id)
+
+    @staticmethod
     def _tried(call: Callable[[], None], conflict: int) -> bool:
+        """Whether it was said; what the portal refuses for good counts as said, and is told in the log."""
         try:
             call()
         except BusError as error:
             log.warning("task.not_told", conflict=conflict, reason=str(error))
-            return False
+            return not isinstance(error, (Transient, NotReady, UnknownOutcome))
         return True
 
 

@@ -144,9 +144,9 @@ class Asking(Part):
 
     system: str
     """A Bitrix24 of `systems`."""
-    responsible: str
+    responsible: Annotated[str, Field(pattern=r"^[0-9]+$")]
     """Id of the user who gets what nobody else is in charge of."""
-    escalate_to: str | None = None
+    escalate_to: Annotated[str | None, Field(pattern=r"^[0-9]+$")] = None
     """Id of the user who gets what is not decided when most of its time is over; nobody else by default."""
     escalate_share: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """The share of a conflict's time after which it is pressing."""
@@ -215,6 +215,10 @@ class Config(Part):
             raise ValueError(f"systems: {min(reserved)!r} is a name the bus needs for itself; choose another")
         if self.numbering is not None and self.numbering not in self.systems:
             raise ValueError(f"numbering: there is no system {self.numbering!r}")
+        for name, system in self.systems.items():
+            base = system.settings.get("base") if system.kind == "commerceml" else None
+            if base is not None and (base not in self.systems or self.systems[base].kind != "onec"):
+                raise ValueError(f"systems.{name}.settings.base: there is no onec system {base!r}")
         portals = [name for name, system in self.systems.items() if system.kind == "bitrix24"]
         if self.tasks is not None and self.tasks.system not in portals:
             raise ValueError(f"tasks.system: there is no bitrix24 system {self.tasks.system!r}")

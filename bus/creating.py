@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from bus.claimed import Job
-from bus.ledger import entities
+from bus.ledger import entities, journal, questions
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.observe import fetched
@@ -93,10 +93,12 @@ def know(system: str, known: Known, record_type: str, external_id: str, connecti
     """Make a record known, its key and its row, under its entity's lock. Returns the row's id.
 
     The entity may have been united with another while our call was under way: then it is that one's record. Keys are
-    locked before entities, as the path does it.
+    locked before entities, as the path does it. What the record told before, and waits for a person to say who it is,
+    is heard now.
     """
     key = f"{system}/{record_type}/{external_id}"
     entities.key_locks(connection, [key])
     entity = entities.hold(connection, [known.id])[known.id]
     entities.learn(connection, known.view.kind, {key: entity})
+    journal.wake(connection, [questions.key(system, f"{record_type}/{external_id}")])
     return entities.linked_row(connection, entity, system, record_type, external_id)

@@ -94,11 +94,17 @@ class Directories:
         return kept
 
     def _anew(self, system: str, table: str) -> Mapping[str, str]:
-        """Look again, unless somebody did a moment ago; what was known otherwise."""
+        """Look again, unless somebody did a moment ago; what was known otherwise.
+
+        Who knows nothing at all looks in any case: whoever began a moment ago may still be waiting for the answer, and
+        meanwhile every code of the system would be unknown.
+        """
         before = self._near.get((system, table), (0.0, {}))[1]
         try:
-            if not self._client.eval(_ONCE, 1, f"{_key(system, table)}:looked", str(int(_NEAR_S * 1000))):
-                return self._kept(system, table) or before
+            first = self._client.eval(_ONCE, 1, f"{_key(system, table)}:looked", str(int(_NEAR_S * 1000)))
+            kept = None if first else self._kept(system, table)
+            if not first and (kept is not None or before):
+                return kept or before
         except RedisError:
             return before  # asked per event, without the guard, a system would be drowned
         try:

@@ -203,6 +203,7 @@ def _postgres(home: _Home, *, fsync: bool) -> _Recipe:
         "listen_addresses": LOOPBACK,
         "unix_socket_directories": "",
         "max_connections": "100",
+        "max_locks_per_transaction": "256",  # a batch of a thousand new counterparties locks some seven thousand keys
         "shared_buffers": "64MB",
         "jit": "off",
         "timezone": "UTC",

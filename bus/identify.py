@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
+from bus.adopting import Adopting
 from bus.config import Config
 from bus.errors import BusError, Permanent
 from bus.ledger import entities, questions
 from bus.ledger.database import Connection, LostRace, Row
 from bus.ledger.questions import NEW, Question
-from bus.model import Kind, PaymentState, flatten
+from bus.model import Fields, Kind, flatten
 from bus.recognising import Recogniser
 
 
@@ -29,6 +31,8 @@ class Identified:
     """Entities to be made: their keys are known from here on, they themselves when the path saves them."""
     asks: dict[int, Question] = field(default_factory=dict)
     """What a person is to be asked, by the event that waits for the answer."""
+    heard: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What people had answered, by whom it was asked about."""
 
     def ask(self, seq: int, question: Question) -> None:
         """The event waits until somebody has answered."""
@@ -60,7 +64,8 @@ def _look_again(connection: Connection, answer: Identified) -> None:
     """
     keys = set(answer.waits_for.values())
     entities.key_locks(connection, keys)
-    if entities.find(connection, "order", keys):
+    answered = questions.answers(connection, {(one.system, one.subject) for one in answer.asks.values()})
+    if entities.find(connection, "order", keys) or not answered.items() <= answer.heard.items():
         raise LostRace
 
 
@@ -68,13 +73,14 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     keys = _readable(batch, config, answer)
     batch = [row for row in batch if row["seq"] in keys]
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
-    parties = _recogniser(connection, batch, keys, known) if kind == "counterparty" else None
+    batch = _without_gone(batch, keys, known, answer)
+    parties = _recogniser(connection, batch, keys, known, answer) if kind == "counterparty" else None
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
+    money = _adopting(connection, batch, known, keys, config, answer) if kind == "payment" else None
     groups = _Groups(known)
     questioned = _in_question(keys, known)
     names = entities.keys_of(connection, questioned) if questioned else {}
     new: set[UUID] = set()
-    taken: set[UUID] = set()
     for row in batch:
         if row["seq"] in waiting:
             continue
@@ -84,12 +90,18 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
             waiting.add(row["seq"])
             continue
         if parties is not None and _speaks(row):
-            found, question = _recognised(connection, parties, groups, row, keys[row["seq"]], found)
+            found, question = _recognised(parties, row, found, is_known=any(key in known for key in keys[row["seq"]]))
             if question is not None:
                 answer.ask(row["seq"], question)
                 waiting.add(row["seq"])
                 continue
-        found = found or _expected(connection, row, config, answer, taken) or _begun(row, config, answer, new)
+        order = answer.parent.get(row["seq"])
+        if not found and money is not None and order is not None:
+            adopted = money.adopted(order, row["source"], _said(row))
+            found = {adopted} if adopted else found
+        found = found or _begun(row, config, answer, new)
+        if found and money is not None and order is not None:
+            money.met(order, row["source"], _said(row), min(found))
         _join(row, keys[row["seq"]], found, groups, names, parties)
     chosen = _chosen(connection, kind, groups, new, answer)
     for row in batch:
@@ -125,44 +137,65 @@ def _tied(row: Row, clash: str) -> Permanent:
     )
 
 
+def _adopting(
+    connection: Connection,
+    batch: list[Row],
+    known: dict[str, UUID],
+    keys: dict[int, list[str]],
+    config: Config,
+    answer: Identified,
+) -> Adopting:
+    """The payments of every order that one is told of whom no key names."""
+    strange = [row["seq"] for row in batch if not any(key in known for key in keys[row["seq"]])]
+    orders = {answer.parent[seq] for seq in strange if seq in answer.parent}
+    return Adopting(connection, orders - answer.new.keys(), config.books)
+
+
+def _said(row: Row) -> Fields:
+    return flatten("payment", row["data"] or {})
+
+
+def _without_gone(
+    batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID], answer: Identified
+) -> list[Row]:
+    """All but what strange records say of which the last word is that they are deleted."""
+    last = {(row["source"], row["subject"]): row["type"] for row in batch}
+    gone = {record for record, type_ in last.items() if type_.endswith(".deleted")}
+    left = []
+    for row in batch:
+        if (row["source"], row["subject"]) in gone and not any(key in known for key in keys[row["seq"]]):
+            answer.unwanted[row["seq"]] = "deleted there before it was ever known here"
+        else:
+            left.append(row)
+    return left
+
+
 def _speaks(row: Row) -> bool:
     """It comes from a system and says what its record is now."""
     return row["source"] != "bus" and not row["type"].endswith(".deleted")
 
 
 def _recogniser(
-    connection: Connection, batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID]
+    connection: Connection, batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID], answer: Identified
 ) -> Recogniser:
-    """What may tell who these counterparties are; the keys that their requisites make are looked up as well."""
+    """What may tell who these counterparties are."""
     speaking = [row for row in batch if _speaks(row)]
-    unknown = [row for row in speaking if not any(key in known for key in keys[row["seq"]])]
-    parties = Recogniser.of_batch(connection, speaking, unknown)
-    natural = {key for row in speaking if (key := parties.natural_key(row))}
-    known |= entities.find(connection, "counterparty", natural)
-    parties.know(connection, set(known.values()))
+    named = {row["seq"]: {known[key] for key in keys[row["seq"]] if key in known} for row in speaking}
+    parties = Recogniser.of_batch(connection, speaking, named)
+    answer.heard |= parties.answers
     return parties
 
 
 def _recognised(
-    connection: Connection, parties: Recogniser, groups: _Groups, row: Row, keys: list[str], found: set[UUID]
+    parties: Recogniser, row: Row, found: set[UUID], *, is_known: bool
 ) -> tuple[set[UUID], Question | None]:
-    """Who a counterparty is that no key named, and whether its requisites make it one with another; or what to ask."""
-    if not found:
-        who = parties.who(row)
-        if isinstance(who, Question):
-            return found, who
-        found = {who} if who else found
-    natural = parties.natural_key(row)
-    if natural is None or parties.answered_apart(row):
+    """Who a counterparty is that no key named, or whom its requisites make it one with; or what to ask."""
+    if found and not is_known:  # it spoke before in this batch, and that told who it is
         return found, None
-    others = groups.of([natural]) - found
-    parties.know(connection, found | others)
-    for entity in found:
-        for other in sorted(others):
-            if question := parties.clash(row, entity, other):
-                return found, question
-    keys.append(natural)
-    return found, None
+    who = parties.become(row, found) if found else parties.who(row)
+    if isinstance(who, Question):
+        return found, who
+    return found | who if isinstance(who, set) else {who} if who else found, None
 
 
 def _begun(row: Row, config: Config, answer: Identified, new: set[UUID]) -> set[UUID]:
@@ -204,8 +237,8 @@ def _readable(batch: list[Row], config: Config, answer: Identified) -> dict[int,
     for row in batch:
         try:
             keys[row["seq"]] = [f"bus/{row['subject']}"] if row["source"] == "bus" else _keys(row, config)
-            if row["kind"] == "payment":
-                flatten("payment", row["data"] or {})
+            if row["kind"] != "order":
+                flatten(row["kind"], row["data"] or {})
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             keys.pop(row["seq"], None)
             answer.refused[row["seq"]] = Permanent(
@@ -224,7 +257,7 @@ def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> st
     """Would these keys make one thing of two records of one system? Then they are two things, whatever refers to both.
 
     Two deals of one order are bearable (a manager copied one): the first stays the one that we write to. A record may
-    change its own number, but nobody else may give it a second one.
+    change its own number, but nobody else may give it a second one. What was one before stays one.
     """
     own = keys[0]
     everything = {*keys, *(key for entity in found for key in names.get(entity, ()))}
@@ -234,27 +267,17 @@ def _clash(keys: list[str], found: set[UUID], names: dict[UUID, set[str]]) -> st
         if kind in _SEVERAL or system in _NO_PLACE or (system == "number" and own.startswith(f"{kind}/")):
             continue
         by_place.setdefault((system, kind), set()).add(external_id)
-    clashes = [f"{' '.join(place)} {' and '.join(sorted(ids))}" for place, ids in by_place.items() if len(ids) > 1]
+    clashes = [
+        f"{' '.join(place)} {' and '.join(sorted(ids))}"
+        for place, ids in by_place.items()
+        if len(ids) > 1 and not _one_already(place, ids, (names.get(entity, set()) for entity in found))
+    ]
     return "; ".join(sorted(clashes)) or None
 
 
-def _expected(connection: Connection, row: Row, config: Config, answer: Identified, taken: set[UUID]) -> set[UUID]:
-    """The payment that the order expects and that this one is: pending, of the same amount, not told by this source.
-
-    The bank says that the money came, the shop has the payment waiting: they are one. What the books tell of it
-    later is that payment too. The order's lock keeps two equal payments at once from both becoming the expected one.
-    """
-    order = answer.parent.get(row["seq"])
-    if order is None or order in answer.new:
-        return set()
-    payment = flatten("payment", row["data"] or {})
-    if payment.get("amount") is None or payment.get("status") == PaymentState.REFUND:
-        return set()
-    number, books = payment.get("external_number"), config.books
-    expected = entities.expected_payments(connection, order, payment["amount"], number, row["source"], books)
-    found = next(([entity] for entity in expected if entity not in taken), [])
-    taken.update(found)
-    return set(found)
+def _one_already(place: tuple[str, str], ids: set[str], known: Iterable[set[str]]) -> bool:
+    """A counterparty that was made anew, or that a person said is this one, bears two ids of one system rightly."""
+    return any({"/".join([*place, one]) for one in ids} <= names for names in known)
 
 
 def _keys(row: Row, config: Config) -> list[str]:
@@ -278,8 +301,6 @@ def _ref_key(ref: dict[str, str | None], config: Config) -> str:
 def _no_creation(row: Row, config: Config) -> str | None:
     if row["source"] == "bus":
         return "no such entity"
-    if row["type"].endswith(".deleted"):
-        return "deleted there before it was ever known here"
     if not config.route(row["source"], row["kind"]).inward.creates:
         return f"creating from {row['source']} is switched off"
     return None
@@ -294,23 +315,37 @@ def _find_parents(
     answer: Identified,
 ) -> set[int]:
     """The order of each payment. Returns the events that must wait for theirs (or name none at all)."""
-    wanted = {row["seq"]: _ref_key(row["data"]["order"], config) for row in batch if (row["data"] or {}).get("order")}
+    wanted = _named_orders(batch, config)
     orders = entities.find(connection, "order", set(wanted.values()))
     unnamed = [row for row in batch if row["seq"] not in wanted and row["source"] != "bus"]
     told = questions.answers(connection, {(row["source"], row["subject"]) for row in unnamed})
+    answer.heard |= told
     held_back = set()
     for row in batch:
         seq = row["seq"]
         if seq in wanted and wanted[seq] in orders:
             answer.parent[seq] = orders[wanted[seq]]
-        elif any(key in known for key in keys[seq]) or row["source"] == "bus":
-            continue
-        elif seq in wanted:
+        elif seq in wanted:  # be it known: the books may say that it is of another order than was thought
             answer.waits_for[seq] = wanted[seq]
             held_back.add(seq)
-        elif not row["type"].endswith(".deleted"):
+        elif any(key in known for key in keys[seq]) or row["source"] == "bus":
+            continue
+        else:
             held_back |= _without_order(row, told.get((row["source"], row["subject"])), config, answer)
     return held_back
+
+
+def _named_orders(batch: list[Row], config: Config) -> dict[int, str]:
+    """The key of the order that each event names, or that another one of its record has named."""
+    named: dict[tuple[str, str], str] = {}
+    wanted: dict[int, str] = {}
+    for row in batch:
+        record = row["source"], row["subject"]
+        if order := (row["data"] or {}).get("order"):
+            named[record] = _ref_key(order, config)
+        if record in named and row["data"]:
+            wanted[row["seq"]] = named[record]
+    return wanted
 
 
 def _without_order(row: Row, told: str | None, config: Config, answer: Identified) -> set[int]:

@@ -6,12 +6,15 @@ written from then on like any other; of those that it may be a person chooses; w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 from functools import partial
 
 from bus import matching
 from bus.claimed import Job
 from bus.creating import know
+from bus.errors import POISON, BusError, NotReady, Permanent
 from bus.ledger import entities, questions
 from bus.ledger.database import Connection
 from bus.ledger.questions import NEW, Question
@@ -21,6 +24,8 @@ from bus.parts import Parts
 from bus.ports import Adapter, RawRecord
 from bus.recognising import shown
 from bus.translate import translated
+
+_ASKED_S, _AGAIN_S = 3600.0, 1.0
 
 _Candidate = tuple[RawRecord, Fields]
 
@@ -32,50 +37,86 @@ class Meeting:
         self._system, self._adapter, self._parts, self._reload = system, adapter, parts, reload
         self._kind = parts.config.systems[system].kind
 
-    def meet(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
-        """Link those that are there. Returns those that wait for a person's answer."""
+    def meet(self, record_type: str, jobs: Sequence[Job]) -> dict[Job, BusError]:
+        """Link those that are there. Returns those that are not to be created now, each with the reason.
+
+        A record that two are surely at once says too little to be either: a person is asked about both.
+        """
         wanted = [job for job in jobs if job.known.view.kind == "counterparty" and not _under_way(job)]
         if not wanted:
-            return []
+            return {}
         with self._parts.ledger.transaction() as connection:
             answers = questions.answers(connection, {(self._system, _subject(record_type, job)) for job in wanted})
-        told = {job.id: answers.get((self._system, _subject(record_type, job))) for job in wanted}
-        linked = [job for job in wanted if (answer := told[job.id]) not in (None, NEW) and self._link(job, str(answer))]
-        asked: list[Job] = []
-        open_ones = [job for job in wanted if told[job.id] is None]
-        for job, candidates in self._candidates(record_type, open_ones):
-            judged = matching.judge(job.known.view.fields, [(one, one[1]) for one in candidates])
-            if judged.same is not None:
-                linked += [job] if self._link(job, f"{record_type}/{judged.same[0].id}") else []
-            elif judged.asks:
-                self._ask(record_type, job, judged.asks)
-                asked.append(job)
-        self._reload(linked)
-        return asked
+        told = {job: answers.get((self._system, _subject(record_type, job))) for job in wanted}
+        chosen = {job: answer for job, answer in told.items() if answer not in (None, NEW)}
+        left: dict[Job, BusError] = {
+            job: _of_another(str(answer)) for job, answer in chosen.items() if not self._link(job, str(answer))
+        }
+        left |= self._judge(record_type, [job for job in wanted if told[job] is None])
+        self._reload([job for job in wanted if job not in left])
+        return left
 
-    def _candidates(self, record_type: str, jobs: Sequence[Job]) -> list[tuple[Job, list[_Candidate]]]:
-        """Who is there that they may be, without those that are known as somebody else."""
+    def _judge(self, record_type: str, jobs: Sequence[Job]) -> dict[Job, BusError]:
+        candidates, left = self._candidates(record_type, jobs)
+        judged = {job: matching.judge(job.known.view.fields, some) for job, some in candidates.items()}
+        wanted_by = Counter(one.same[0].id for one in judged.values() if one.same)
+        for job, one in judged.items():
+            asks = one.asks
+            if one.same and wanted_by[one.same[0].id] > 1:
+                asks = ((one.same, matching.likeness(job.known.view.fields, one.same[1])),)
+            elif one.same and not self._link(job, f"{record_type}/{one.same[0].id}"):
+                left[job] = self._later("its record was linked to somebody else just now", _AGAIN_S, "linked meanwhile")
+            if asks:
+                self._ask(record_type, job, asks)
+                left[job] = self._later("a person is asked who this is: see `bus matches`", _ASKED_S, "who is this")
+        self._moot(record_type, [job for job in jobs if job not in left])
+        return left
+
+    def _later(self, say: str, seconds: float, cause: str) -> NotReady:
+        """Looked at again by and by: a question may answer itself."""
+        return NotReady(say, until=self._parts.now() + timedelta(seconds=seconds), cause=cause)
+
+    def _moot(self, record_type: str, jobs: Sequence[Job]) -> None:
+        subjects = {(self._system, _subject(record_type, job)) for job in jobs}
+        self._parts.ledger.run(partial(questions.moot, subjects=subjects))
+
+    def _candidates(
+        self, record_type: str, jobs: Sequence[Job]
+    ) -> tuple[dict[Job, list[tuple[_Candidate, Fields]]], dict[Job, BusError]]:
+        """Who is there that they may be, without those that are known as somebody else; and who that cannot tell."""
         if not jobs:
-            return []
+            return {}, {}
         found = self._adapter.alike(record_type, {str(job.id): matching.alike(job.known.view.fields) for job in jobs})
-        keys = {self._key(one) for some in found.values() for one in some}
+        by_key = {self._key(one): one for some in found.values() for one in some}
         with self._parts.ledger.transaction() as connection:
-            taken = entities.find(connection, "counterparty", keys)
-        return [
-            (job, [(one, self._says(one)) for one in found.get(str(job.id), ()) if self._key(one) not in taken])
-            for job in jobs
-        ]
+            taken = entities.find(connection, "counterparty", by_key)
+        says = {key: self._says(one) for key, one in by_key.items() if key not in taken}
+        candidates: dict[Job, list[tuple[_Candidate, Fields]]] = {}
+        left: dict[Job, BusError] = {}
+        for job in jobs:
+            said = [(one, says[key]) for one in found.get(str(job.id), ()) if (key := self._key(one)) in says]
+            if troubles := [trouble for _, trouble in said if isinstance(trouble, BusError)]:
+                left[job] = troubles[0]
+            else:
+                candidates[job] = [((one, fields), fields) for one, fields in said if isinstance(fields, dict)]
+        return candidates, left
 
-    def _says(self, record: RawRecord) -> Fields:
+    def _says(self, record: RawRecord) -> Fields | BusError:
+        """One that cannot be read holds up nobody but those who may be it."""
         translator = self._parts.mappings.translator(self._kind, record.type)
         tables = self._parts.mappings.tables(self._system, self._kind)
-        return flatten("counterparty", translated(partial(translator.to_canonical, record.raw, tables)).data)
+        try:
+            return flatten("counterparty", translated(partial(translator.to_canonical, record.raw, tables)).data)
+        except (BusError, *POISON) as error:
+            why = str(error) if isinstance(error, BusError) else type(error).__name__
+            say = f"{record.type}/{record.id}, which it may be, cannot be read: {why}"
+            return Permanent(say, cause="unreadable candidate")
 
     def _key(self, record: RawRecord) -> str:
         return f"{self._system}/{record.type}/{record.id}"
 
     def _link(self, job: Job, subject: str) -> bool:
-        """It is this record; False where that was linked to somebody else meanwhile: the next round looks again."""
+        """It is this record; False where that is somebody else's by now."""
         record_type, _, external_id = subject.partition("/")
 
         def commit(connection: Connection) -> bool:
@@ -84,7 +125,6 @@ class Meeting:
             if entities.find(connection, "counterparty", [key]).get(key, job.id) != job.id:
                 return False
             know(self._system, job.known, record_type, external_id, connection)
-            questions.moot(connection, {(self._system, _subject(record_type, job))})
             return True
 
         return self._parts.ledger.run(commit)
@@ -103,6 +143,11 @@ class Meeting:
 def _subject(record_type: str, job: Job) -> str:
     """What the question is asked under: there is no record yet to call it by."""
     return f"{record_type}/?{job.id}"
+
+
+def _of_another(subject: str) -> Permanent:
+    say = f"a person said that it is {subject}, which is another counterparty's: part that one (`bus matches part`)"
+    return Permanent(f"{say}, then retry", cause="record of another")
 
 
 def _under_way(job: Job) -> bool:

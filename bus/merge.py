@@ -14,7 +14,7 @@ Pure: values in, values out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -165,6 +165,8 @@ class Merged:
     disputes: tuple[Dispute, ...] = ()
     agreed: tuple[str, ...] = ()
     """Frozen fields on which this system has come to say what stands: nothing is left to ask."""
+    owned: tuple[str, ...] = ()
+    """Fields that stay as they are, and are their owner's word now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
     changes: list[Change] = []
     disputes: list[Dispute] = []
     agreed: list[str] = []
+    owned: list[str] = []
     allowed = incoming.updates if entity.said else incoming.creates
     word = Said(incoming.at, incoming.source, incoming.event)
     for name, theirs in sorted(news.items()):
@@ -201,6 +204,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
+            owned += [name] if theirs == ours and _owns(rules[name], entity, name, word) else []
             continue
         verdict = _heard(entity, name, ours, theirs, word, rules[name], base == ours and not first_word, met, allowed)
         if verdict.accept is None:
@@ -210,12 +214,21 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
             entity.fields[name] = theirs
             entity.said[name] = word
         changes.append(Change(name, ours, theirs, verdict.rule, verdict.accept))
+    entity.said |= dict.fromkeys(owned, word)
     if incoming.version is not None:
         record.version = max(incoming.version, record.version or 0)
     outcome = _outcome(changes, disputes, echo=record.ours)
     if outcome is not Outcome.ECHO:
         record.ours = False
-    return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed))
+    return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed), tuple(owned))
+
+
+def _owns(policy: Policy, entity: Entity, name: str, word: Said) -> bool:
+    """Does the field's owner say for the first time what others have said? It is his word from now on."""
+    said = entity.said.get(name)
+    if not isinstance(policy, Owner) or said is None:
+        return False
+    return word.source in policy.systems and said.source not in policy.systems
 
 
 def _heard(
@@ -293,7 +306,7 @@ def decide(  # noqa: PLR0911 - one answer per policy
 ) -> Verdict:
     """Apply one policy to one field."""
     match policy:
-        case Owner(systems) if our_word.source in (*systems, "bus") or their_word.source in systems:
+        case Owner(systems) if systems and (our_word.source in (*systems, "bus") or their_word.source in systems):
             return _owned(systems, our_word, their_word)
         case StateMachine():
             return _move(policy, str(ours), str(theirs), our_word, their_word, alone, refunded)
@@ -355,18 +368,18 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     """Derive an order's paid total and payment status from its payments; paid in full moves a young order to paid.
 
     Level-triggered: the same payments always give the same answer, whenever it is asked. Money in another currency than
-    the order's does not count: nobody told us a rate. What a refund gives back counts against what was received; that
-    the books call the order settled counts as its total, by whatever payments they know.
+    the order's does not count: nobody told us a rate. That the books call the order settled counts as its total, by
+    whatever payments they know; what was given back counts against it.
     """
     all_of_them = list(payments)
-    received = [payment.get("amount") for payment in all_of_them if payment.get("status") == PaymentState.PAID]
-    returned = any(payment.get("status") == PaymentState.REFUNDED or _gives_back(payment) for payment in all_of_them)
+    paid_ones, marked = _amounts(all_of_them, PaymentState.PAID), _amounts(all_of_them, PaymentState.REFUNDED)
+    given = _given_back(marked, _amounts(all_of_them, PaymentState.REFUND))
     total = entity.fields.get("total")
-    currency = (total or next((amount for amount in received if amount), None) or {}).get("currency")
-    back = _sum([one.get("amount") for one in all_of_them if _gives_back(one)], currency)
-    paid = max(_sum(received, currency) - back, Decimal(0))
+    currency = (total or next(iter([*paid_ones, *marked]), None) or {}).get("currency")
+    received = _sum([*paid_ones, *marked], currency)
     if entity.fields.get("settled"):
-        paid = max(paid, money(total))
+        received = max(received, money(total))
+    paid, returned = max(received - _sum(given, currency), Decimal(0)), bool(given)
     derived: Fields = {"payment_status": _payment_status(paid, money(total), returned).value}
     if currency:
         derived["paid_total"] = {"amount": f"{paid:.2f}", "currency": currency}
@@ -391,8 +404,20 @@ def doubt(entity: Entity, *, event: str) -> list[Change]:
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _gives_back(payment: Fields) -> bool:
-    return bool(payment.get("status") == PaymentState.REFUND)
+def _amounts(payments: Iterable[Fields], state: PaymentState) -> list[Json]:
+    return [one["amount"] for one in payments if one.get("status") == state and one.get("amount")]
+
+
+def _given_back(marked: Sequence[Json], refunds: Sequence[Json]) -> list[Json]:
+    """What went back: what a shop marked as returned, and what the books gave back by documents of their own.
+
+    Of the same sum both tell of one return: all money stands in the books once, the shop's among it.
+    """
+    told = list(marked)
+    for amount in refunds:
+        if amount in told:
+            told.remove(amount)
+    return [*told, *refunds]
 
 
 def _sum(amounts: Iterable[Json], currency: str | None) -> Decimal:

@@ -18,12 +18,13 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bus import claimed
+from bus import claimed, importing
 from bus.claimed import Job
-from bus.ledger import deliveries, entities, history, letters, offers
+from bus.ledger import deliveries, entities, exchange, history, journal, letters, offers
 from bus.ledger.database import Connection
 from bus.ledger.deliveries import Done
 from bus.ledger.entities import Base, Known, Linked
+from bus.ledger.exchange import File
 from bus.ledger.history import Line
 from bus.model import DERIVED, Fields
 from bus.parts import Parts
@@ -53,9 +54,10 @@ class Offering:
     def offer(self, system: str, profile: Profile, lease: UUID) -> Offer:
         """Claim what is due and write it. Claims and words are committed when this returns.
 
-        What cannot be told becomes a dead letter and holds nothing else up.
+        What cannot be told becomes a dead letter and holds nothing else up. Nothing is told while 1C has told more than
+        is merged: read only afterwards, the state of before would pass for its change back.
         """
-        documents = Telling(system, profile, self._parts).documents(lease)
+        documents = [] if self._behind(system) else Telling(system, profile, self._parts).documents(lease)
         zone = ZoneInfo(self._parts.config.systems[system].zone)
         xml = writer.write_orders(documents, profile, self._parts.now().astimezone(zone))
         log.info("offer.made", system=system, profile=profile, orders=len(documents))
@@ -64,7 +66,23 @@ class Offering:
     def waiting(self, system: str) -> bool:
         """Is there anything to ask for?"""
         with self._parts.ledger.transaction() as connection:
-            return offers.waiting(connection, system)
+            return offers.waiting(connection, system) and not _unheard(connection, system)
+
+    def _behind(self, system: str) -> bool:
+        """Is there a word of 1C's that is not merged? Then nothing is offered: what was, is taken back.
+
+        What a run sent that broke off before it asked for the import is imported now.
+        """
+
+        def behind(connection: Connection) -> bool:
+            if unheard := _unheard(connection, system):
+                offers.take_back(connection, system)
+                for file in _files(connection, system):
+                    exchange.await_import(connection, file.id)
+                log.warning("offer.held_back", system=system, why=unheard)
+            return bool(unheard)
+
+        return self._parts.ledger.run(behind)
 
     def acknowledge(self, system: str, profile: Profile | None, lease: UUID) -> int:
         """1C has what it was offered under this lease. How many records that were; none when it was taken back.
@@ -98,6 +116,17 @@ class Offering:
     def _differs(self, known: Known, system: str) -> bool:
         """More has come since it was told: it is due again. Level-triggered, so that no count has to be remembered."""
         return self._parts.pipeline.differs(known, system)
+
+
+def _unheard(connection: Connection, system: str) -> str | None:
+    """What of a system's words is not merged yet."""
+    if _files(connection, system):
+        return "a file is not imported yet"
+    return "events are not merged yet" if journal.merging(connection, system) else None
+
+
+def _files(connection: Connection, system: str) -> list[File]:
+    return [file for file in exchange.unfinished(connection, system) if file.bytes and importing.wanted(file)]
 
 
 def _words(linked: Linked) -> Fields:

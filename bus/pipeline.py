@@ -26,7 +26,7 @@ from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Incoming, Means, Merged, Outcome, Rules, Said
-from bus.model import Fields, Kind, flatten
+from bus.model import DERIVED, Fields, Kind, flatten
 from bus.ports import Bells, Entry, Mappings, Notification
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -178,6 +178,7 @@ class Pipeline:
             kept = batch.known[entities.eldest(connection, group)]
             for lost_id in sorted(group - {kept.id}):
                 lost = batch.known.pop(lost_id)
+                self._same_order(connection, kept, lost, batch)
                 changes = merge.unite(kept.view, lost.view, self._rules(kept.view.kind))
                 batch.lines.append(Line(kept.id, "bus", "united", old=str(lost.id), rule="one entity by its keys"))
                 batch.lines += [_line(kept.id, "bus", change, None, None) for change in changes]
@@ -190,6 +191,17 @@ class Pipeline:
             kept.records, kept.dirty = fresh.records, True
             kept.view.frozen = fresh.view.frozen
             batch.touch(kept.id, channels.NORMAL, None)
+
+    def _same_order(self, connection: Connection, kept: Known, lost: Known, batch: Batch) -> None:
+        """Payments that become one are of one order, where the books know it of theirs; the other one's sum falls."""
+        orders = [order for order in (kept.parent_id, lost.parent_id) if order]
+        books = {one.system for one in lost.records} & {*self._config.books}
+        kept.parent_id = orders[-1 if books else 0] if orders else None
+        for order in sorted({*orders} - {kept.parent_id}):
+            if order not in batch.known:  # late: a deadlock is retried
+                batch.known |= entities.lock(connection, [order])
+            batch.moved.append((kept.id, order))
+            batch.touch(order, channels.URGENT, None)
 
     @staticmethod
     def _orders_of_payments(connection: Connection, who: Identified, batch: Batch) -> None:
@@ -222,8 +234,7 @@ class Pipeline:
     def _merge_into(self, known: Known, row: Row, parent: UUID | None, batch: Batch) -> None:
         event = journal.event_of(row)
         fields = {} if event.deleted else flatten(known.view.kind, event.data or {})
-        if parent and parent != known.parent_id:
-            self._belongs(known, row, parent, batch)
+        moved = self._belongs(known, row, parent, batch) if parent and parent != known.parent_id else None
         if event.source == "bus":
             merged = _decided(known, event, fields)
         elif event.deleted:
@@ -251,13 +262,25 @@ class Pipeline:
             linked.state = "linked"
             if row["version"] is None and row["observed_at"] is not None:
                 linked.heard_at, linked.dirty = row["observed_at"], True
-        self._note(known, row, event, merged, batch)
+        self._note(known, row, event, merged, batch, moved)
 
-    def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> None:
-        """A payment is of this order. Only the books may say that it is of another one than was thought."""
-        before = known.parent_id
-        if before and row["source"] not in self._config.books:
-            raise Permanent("the payment names another order than before", cause="payment moved to another order")
+    def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> Permanent | None:
+        """A payment is of this order. Only the books may say that it is of another one than was thought.
+
+        A statement that tells of money which they have assigned already is overruled. Returns what a person has to do
+        where a system has the payment with the order of before: none can move it.
+        """
+        before, source = known.parent_id, row["source"]
+        has = {one.system for one in known.records if one.state != "deleted"}
+        elsewhere = sorted(has & {*self._config.called} - {*self._config.books})
+        if before and source not in self._config.books:
+            if source in elsewhere or not has & {*self._config.books}:
+                raise Permanent("the payment names another order than before", cause="payment moved to another order")
+            rule = "the books say of which order it is"
+            batch.lines.append(
+                Line(known.id, source, "overruled", row["seq"], source, "order", str(before), str(order), rule)
+            )
+            return None
         known.parent_id, known.dirty = order, True
         if before:
             batch.moved.append((known.id, before))
@@ -265,6 +288,10 @@ class Pipeline:
             batch.lines.append(
                 Line(known.id, row["source"], "moved", row["seq"], row["source"], "order", str(before), str(order))
             )
+        if not before or not elsewhere:
+            return None
+        say = f"the books say that it is for another order; {', '.join(elsewhere)}: correct it there, then retry"
+        return Permanent(say, cause="payment moved by the books")
 
     def _heard(self, system: str, kind: Kind, promised: Fields, fields: Fields) -> Fields:
         """What a record tells, without what its creation is still to say and no update can: its goods, and their sum.
@@ -277,10 +304,12 @@ class Pipeline:
             return fields
         return {name: value for name, value in fields.items() if name in told[0] or name not in promised}
 
-    def _note(self, known: Known, row: Row, event: Event, merged: Merged, batch: Batch) -> None:
-        """What one merge came to: outcome, history, conflicts, what is held."""
+    def _note(
+        self, known: Known, row: Row, event: Event, merged: Merged, batch: Batch, moved: Permanent | None
+    ) -> None:
+        """What one merge came to: outcome, history, conflicts, what is held or left for a person to do."""
         actor = event.actor or event.source
-        known.dirty |= any(change.accepted for change in merged.changes)
+        known.dirty |= bool(merged.owned) or any(change.accepted for change in merged.changes)
         batch.lines += [_line(known.id, actor, change, row["seq"], event.source) for change in merged.changes]
         for dispute in merged.disputes:
             question = _question(known, dispute, event, row["received_at"])
@@ -295,8 +324,9 @@ class Pipeline:
             batch.agreed.add((known.id, name))
             known.view.frozen -= {name}
             batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
-        if row["held"] and merged.outcome is not Outcome.STALE:
-            self._set_aside(row, _held(row["held"]), known.id, batch)
+        left = _held(row["held"]) if row["held"] and merged.outcome is not Outcome.STALE else moved
+        if left:
+            self._set_aside(row, left, known.id, batch)
         else:
             batch.endings.append(Ending(row["seq"], merged.outcome, known.id))
         if merged.outcome is not Outcome.STALE:
@@ -335,7 +365,9 @@ class Pipeline:
             families[order].pop(payment, None)
         for known in batch.known.values():
             if known.parent_id in families:
-                families[known.parent_id][known.id] = known.view.fields
+                families[known.parent_id].pop(known.id, None)
+                if any(one.state != "deleted" for one in known.records):
+                    families[known.parent_id][known.id] = known.view.fields
         for entity in orders:
             known = batch.known[entity]
             priority, seq = batch.touched[entity]
@@ -351,7 +383,7 @@ class Pipeline:
         entities.save(connection, batch.known.values())
         journal.finish(connection, batch.endings)
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
-        self._recognition(connection, who, batch, gathered)
+        recognised = self._recognition(connection, who, batch, gathered)
         done.outcomes[Outcome.WAITING] += len(who.waits_for)
         letters.write(connection, list(batch.letters.values()))
         letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
@@ -362,17 +394,24 @@ class Pipeline:
         done.lanes |= self._ask_for(connection, who)
         journal.notify(connection, list(batch.again))
         done.lanes |= {(item.system, item.priority == channels.URGENT) for item in batch.again}
-        done.woken = journal.wake(connection, who.learnt | {f"match/{key}" for key in who.learnt})
+        done.woken = journal.wake(connection, who.learnt | {f"match/{key}" for key in who.learnt} | recognised)
         _closing_lines(gathered, batch)
         return done
 
-    def _recognition(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> None:
-        """What people are to be asked, what need not be asked any more, and by what counterparties are found."""
+    def _recognition(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> set[str]:
+        """What people are to be asked, what need not be asked any more, and by what counterparties are found.
+
+        Returns what may wait for an answer that is not needed any more.
+        """
         questions.ask(connection, list(who.asks.values()), seconds=self._config.limits.wait_deadline_s)
-        told = [row for row in gathered if row["kind"] != "order" and row["seq"] in who.entity]
+        ended = who.entity.keys() | who.unwanted.keys()
+        told = [row for row in gathered if row["kind"] != "order" and row["seq"] in ended]
         questions.moot(connection, {(row["source"], row["subject"]) for row in told})
+        met = {(row["source"], who.entity[row["seq"]]) for row in told if row["seq"] in who.entity}
+        questions.moot_records(connection, met)
         parties = [known for known in batch.known.values() if known.view.kind == "counterparty" and known.dirty]
         entities.set_traits(connection, {known.id: matching.traits(known.view.fields) for known in parties})
+        return {questions.key(row["source"], row["subject"]) for row in told}
 
     def _mark(self, connection: Connection, batch: Batch) -> list[Due]:
         """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""
@@ -382,12 +421,18 @@ class Pipeline:
             known = batch.known[entity]
             for system in self._config.systems:
                 if self.differs(known, system):
-                    due.append(Due(entity, system, priority, seq))
+                    due.append(Due(entity, system, self._urgency(known, system, priority), seq))
                 elif not known.fresh and self._told(system, known.view.kind) is not None:
                     settled.append((entity, system))
         deliveries.mark(connection, due)
         deliveries.settle(connection, settled)
         return due
+
+    def _urgency(self, known: Known, system: str, priority: int) -> int:
+        """A payment is urgent where it shows; what only follows from it (a status) is first in the ordinary lane."""
+        told = self._told(system, known.view.kind)
+        shows = known.view.kind == "payment" or (told is not None and told[0] & DERIVED[known.view.kind])
+        return priority if shows else max(priority, channels.NEXT)
 
     def differs(self, known: Known, system: str) -> bool:
         """Does this entity's record in `system` need a write, as far as the switches let us?"""

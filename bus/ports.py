@@ -252,7 +252,7 @@ class Adapter(Protocol):
         ...
 
     def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
-        """Pages of records modified at or after `since`, oldest first."""
+        """Pages of records modified at or after `since`, oldest first; from 1970: of all records, in any order."""
         ...
 
     def check(self) -> Iterable[Finding]:

@@ -39,12 +39,15 @@ class Questions:
 
         Raises BadInput when there is no such open question, or nothing of that kind that could be chosen.
         """
-        with self._ledger.transaction() as connection:
+
+        def commit(connection: Connection) -> tuple[Row, list[Event]]:
             row = self._open(connection, question_id)
-            if not _may_be(connection, row, choice):
+            decision = _meant(connection, row, choice)
+            if decision is None:
                 raise BadInput(f"{choice!r} cannot be chosen; see `bus matches show {question_id}`", field="same")
-            self._decide(connection, row, choice, actor)
-        self._go_on(row)
+            return row, self._decide(connection, row, decision, actor)
+
+        self._go_on(*self._ledger.run(commit))
 
     def of_order(self, question_id: int, number: str, actor: str) -> None:
         """The payment is for the order of this number. Raises BadInput as `same` does."""
@@ -57,10 +60,12 @@ class Questions:
 
     def new(self, question_id: int, actor: str) -> None:
         """It is none of those we know: a counterparty of its own; a payment for no order of ours."""
-        with self._ledger.transaction() as connection:
+
+        def commit(connection: Connection) -> tuple[Row, list[Event]]:
             row = self._open(connection, question_id)
-            self._decide(connection, row, NEW, actor)
-        self._go_on(row)
+            return row, self._decide(connection, row, NEW, actor)
+
+        self._go_on(*self._ledger.run(commit))
 
     def part(self, system: str, subject: str, actor: str) -> None:
         """Take a record away from the entity that it was linked to by mistake: it becomes one of its own.
@@ -68,18 +73,24 @@ class Questions:
         Fields it brought in stay where they are, until somebody says otherwise. Raises BadInput when no such
         counterparty is known, or it is the only record of its entity.
         """
-        record_type, _, external_id = subject.partition("/")
-        with self._ledger.transaction() as connection:
-            entity = entities.part(connection, system, record_type, external_id)
-            if entity is None:
-                raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
-            questions.answer(connection, system, subject, NEW, actor)
-            letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
-            deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
-            told = self._told_again(connection, entity, system, subject)
+        told = self._ledger.run(lambda connection: self._part(connection, system, subject, actor))
         self._bells.publish(told)
         if system in self._config.called:
             self._bells.ring(system, urgent=False)
+
+    def _part(self, connection: Connection, system: str, subject: str, actor: str) -> list[Event]:
+        """Returns what goes on with it: what the record told last, and what waited for an answer."""
+        record_type, _, external_id = subject.partition("/")
+        key = questions.key(system, subject)
+        entities.key_locks(connection, [key])
+        entity = entities.part(connection, system, record_type, external_id)
+        if entity is None:
+            raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
+        questions.moot(connection, {(system, subject)})
+        questions.answer(connection, system, subject, NEW, actor)
+        letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
+        deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
+        return [*self._told_again(connection, entity, system, subject), *journal.wake(connection, [key])]
 
     def _told_again(self, connection: Connection, entity: UUID, system: str, subject: str) -> list[Event]:
         """What the record told last, as a new event: the old one is known, and would change nothing."""
@@ -99,33 +110,44 @@ class Questions:
 
     @staticmethod
     def _open(connection: Connection, question_id: int) -> Row:
+        """The question. Who is about to wait for its answer comes before us, or sees it (bus.identify)."""
         row = questions.get(connection, question_id)
         if row is None or row["state"] != "open":
             raise BadInput(f"there is no open question {question_id}", field="id")
+        entities.key_locks(connection, [questions.key(row["system"], row["subject"])])
         return row
 
-    def _decide(self, connection: Connection, row: Row, decision: str, actor: str) -> None:
+    def _decide(self, connection: Connection, row: Row, decision: str, actor: str) -> list[Event]:
+        """Note the answer. Returns what waited for it: answered and woken at once, or neither."""
         if questions.decide(connection, row["id"], decision, actor) is None:
             raise BadInput(f"question {row['id']} was answered meanwhile", field="id")
         letters.acted(connection, actor, "match", f"question {row['id']}", {"decision": decision})
         if row["entity_id"] is not None:
             deliveries.mark(connection, [Due(row["entity_id"], row["system"], channels.NEXT, None)])
+        return journal.wake(connection, [questions.key(row["system"], row["subject"])])
 
-    def _go_on(self, row: Row) -> None:
-        with self._ledger.transaction() as connection:
-            woken = journal.wake(connection, [questions.key(row["system"], row["subject"])])
+    def _go_on(self, row: Row, woken: list[Event]) -> None:
         self._bells.publish(woken)
         if row["entity_id"] is not None and row["system"] in self._config.called:
             self._bells.ring(row["system"], urgent=False)
 
 
-def _may_be(connection: Connection, row: Row, choice: str) -> bool:
-    """One of the records that were asked about; else any entity of the kind that is asked for."""
+def _meant(connection: Connection, row: Row, choice: str) -> str | None:
+    """What a choice means: one of the records that were asked about; else an entity of the kind that is asked for.
+
+    One that was united with another since it was shown is that other; what the record is already, nobody else is. None
+    for what cannot be chosen.
+    """
     if row["entity_id"] is not None:
-        return choice in [one.get("record") for one in row["candidates"]]
+        return choice if choice in [one.get("record") for one in row["candidates"]] else None
     try:
-        entity = UUID(choice)
+        chosen = UUID(choice)
     except ValueError:
-        return False
-    known = entities.load(connection, [entity]).get(entity)
-    return known is not None and known.view.kind == row["asks"]
+        return None
+    known = entities.load(connection, [chosen]).get(chosen)
+    if known is None or known.view.kind != row["asks"]:
+        return None
+    entity = entities.hold(connection, [chosen])[chosen]
+    key = f"{row['system']}/{row['subject']}"
+    itself = entities.find(connection, known.view.kind, [key]).get(key)
+    return NEW if entity == itself else str(entity)

@@ -98,7 +98,7 @@ class Recogniser:
         said = self.fields[row["seq"]]
         party = self.parties.setdefault(entity, Party({}, set()))
         self.parties[entity] = Party({**party.fields, **said}, party.systems | {row["source"]})
-        for trait in matching.traits(said):
+        for trait in matching.traits(said) if self._answer(row) != NEW else ():
             if len(some := self.by_trait.setdefault(trait, set())) < _ALIKE:
                 some.add(entity)
 

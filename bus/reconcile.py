@@ -15,13 +15,13 @@ from psycopg.types.json import Jsonb
 
 from bus.config import Config
 from bus.envelope import Event
-from bus.errors import BusError
+from bus.errors import POISON, BusError
 from bus.ledger import entities, journal
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.model import flatten, money
 from bus.observe import differences, removal, take_in
 from bus.pipeline import Pipeline
-from bus.ports import Adapter, Entry, Mappings, RawRecord
+from bus.ports import Adapter, Entry, Mappings, Notification, RawRecord
 from bus.translate import entries
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -127,14 +127,19 @@ class Reconcile:
     def _record_type(
         self, run_id: int | None, adapter: Adapter, record_type: str, report: Report, *, full: bool
     ) -> None:
-        """Page by page: each page is journaled and merged before the cursor moves past it."""
+        """Page by page: each page is journaled and merged before the cursor moves past it.
+
+        Everything comes in whatever order is cheap: then the cursor moves at the end, and not past what changed since.
+        """
         name = f"reconcile {adapter.system} {record_type}"
-        since = _BEGINNING if full else self._since(name)
-        pages = adapter.changed(record_type, since)
+        begun, latest = self._now(), _BEGINNING
+        pages = adapter.changed(record_type, _BEGINNING if full else self._since(name))
         while page := self._next(pages):
-            seen = self._page(run_id, adapter, page[0], report, page[1])
-            if seen:
-                self._move_cursor(name, min(max(seen), self._now()))  # a wrong clock must not carry us past today
+            latest = max([latest, *self._page(run_id, adapter, page[0], report, page[1])])
+            if not full and latest > _BEGINNING:
+                self._move_cursor(name, min(latest, self._now()))  # a wrong clock must not carry us past today
+        if full and latest > _BEGINNING:
+            self._move_cursor(name, min(latest, begun))
 
     def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
         """The next page, and a moment by the ledger's clock before it was read."""
@@ -170,9 +175,8 @@ class Reconcile:
                 continue
             try:
                 made = entries(adapter.system, kind, record, self._mappings, observed_at=asked_at)
-            except BusError as error:
-                subject = f"{record.type}/{record.id}"
-                log.warning("reconcile.unreadable", system=adapter.system, subject=subject, reason=str(error))
+            except (BusError, *POISON) as error:
+                self._unreadable(adapter.system, record, error)
                 continue
             times.append(made[0].event.time)
             seen += made
@@ -184,6 +188,16 @@ class Reconcile:
         if run_id is not None:
             self._note(run_id, drifts, {event.subject for event in new}, report)
         return times
+
+    def _unreadable(self, system: str, record: RawRecord, error: Exception) -> None:
+        """Where nobody tells of it ever again, its lane looks at it, and a dead letter says why it cannot be read."""
+        subject = f"{record.type}/{record.id}"
+        reason = str(error) if isinstance(error, BusError) else type(error).__name__
+        log.warning("reconcile.unreadable", system=system, subject=subject, reason=reason)
+        if self._polled(system):
+            with self._ledger.transaction() as connection:
+                if not journal.moving(connection, system, [subject]):
+                    journal.notify(connection, [Notification(system, record.type, record.id)])
 
     def _removal(self, system: str, kind: str, record: RawRecord, at: datetime) -> Entry:
         event_type = self._mappings.translator(kind, record.type).EVENT

@@ -35,7 +35,7 @@ from bus.translate import translated
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _PARENT_MISSING_S = 5.0
-_ASKED_S = 3600.0
+_UNHEARD_S = 600.0
 _ROUND_S = 5
 """A round is no more than goes through in so long: what is claimed is not read too early, nor held for long."""
 
@@ -110,9 +110,9 @@ class Sending:
         blind = [job for job in jobs if self._told_blindly(job, translator)]
         self._write(record_type, blind, translator)
         rest = [job for job in jobs if job not in blind]
-        asked = self._meeting.meet(record_type, [job for job in rest if job.external_id is None])
-        self._settling.fail([Failure(job, self._asked_about()) for job in asked])
-        rest = [job for job in rest if job not in asked]
+        left = self._meeting.meet(record_type, [job for job in rest if job.external_id is None])
+        self._settling.fail([Failure(job, reason) for job, reason in left.items()])
+        rest = [job for job in rest if job not in left]
         early = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
         writes = translator.writes(self._tables)
         early += [job for job in rest if job.unheard(writes) and self._creating.wait_until(job)]
@@ -120,11 +120,6 @@ class Sending:
         rest = [job for job in rest if job not in early]
         planned = self._planned(record_type, self._read(record_type, rest, translator), translator)
         self._write(record_type, planned, translator)
-
-    def _asked_about(self) -> NotReady:
-        """Looked at again by and by: the question may answer itself."""
-        until = self._parts.now() + timedelta(seconds=_ASKED_S)
-        return NotReady("a person is asked who this is: see `bus matches`", until=until, cause="who is this")
 
     def _told_blindly(self, job: Job, translator: Translator) -> bool:
         """Plan a payment's own news, which needs no look at the record: what is paid is derived, and ours alone to say.
@@ -180,11 +175,17 @@ class Sending:
         if news:
             self._settling.observe(news)
             self._reload(jobs)
+        failures += [Failure(job, self._unheard()) for job in there if _unmet(job)]
         self._settling.fail(failures)
         failed = [failure.job for failure in failures]
         gone = [job for job in there if job.present is None and job not in failed]
         self._settling.idle(gone)
         return self._asked([job for job in jobs if job not in failed and job not in gone], parts, translator)
+
+    def _unheard(self) -> NotReady:
+        """Written now, it would lose what it has to say."""
+        say = "it was found there, and what it says waits for a person or is a dead letter"
+        return NotReady(say, until=self._parts.now() + timedelta(seconds=_UNHEARD_S), cause="not heard yet")
 
     def _asked(self, jobs: list[Job], parts: Collection[str], translator: Translator) -> list[Job]:
         """What to write now: of a field that became due while we read, and was not read, the next round knows."""
@@ -323,6 +324,12 @@ class Sending:
         for job in jobs:
             job.known = fresh[job.id]
             job.linked = job.known.primary(self._system)
+
+
+def _unmet(job: Job) -> bool:
+    """Was this record linked, not made by us, and is nothing of what it says merged yet?"""
+    linked = job.linked
+    return bool(linked and job.present is not None and job.there and not linked.view.base and not linked.view.promised)
 
 
 def _reach(adapter: Adapter, per_second: float) -> int:

@@ -135,7 +135,14 @@ def intake(
     """Run the public door: webhooks and events over HTTP. It answers once what it was sent is in the ledger."""
     wiring = wired(context)
     _begin(wiring.settings)
-    app = create_app(wiring.file, wiring.door, wiring.mappings, ready=lambda: _ask(wiring), meters=_meters(wiring), exchange=wiring.exchange)
+    app = create_app(
+        wiring.file,
+        wiring.door,
+        wiring.mappings,
+        ready=lambda: _ask(wiring),
+        meters=_meters(wiring),
+        exchange=wiring.exchange,
+    )
     serve(app, host, port)
 
 

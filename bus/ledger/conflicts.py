@@ -153,23 +153,27 @@ def task_later(connection: Connection, conflict_id: int, until: datetime) -> Non
     )
 
 
-def ended_tasks(connection: Connection, limit: int = 50) -> list[Row]:
-    """Tasks of conflicts that were decided in another way."""
+def ended_tasks(connection: Connection, *, again_s: float, limit: int = 50) -> list[Row]:
+    """Tasks of conflicts that were decided in another way, those too of which nobody knows whether they were made."""
     return rows(
         connection,
-        """SELECT id, task_id FROM conflict WHERE task_state = 'there' AND state <> 'open'
-           ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED""",
-        [limit],
+        """SELECT id, task_id, task_key FROM conflict WHERE state <> 'open' AND (task_state = 'there'
+             OR task_state = 'asking' AND task_since < now() - make_interval(secs => %s))
+           ORDER BY id LIMIT %s""",
+        [again_s, limit],
     )
 
 
 def pressing(connection: Connection, share: float, limit: int = 100) -> list[Row]:
-    """Open conflicts of which this share of the time is over, marked so; each is answered once."""
+    """Open conflicts of which this share of the time is over, and that nobody was told of yet."""
     return rows(
         connection,
-        """UPDATE conflict SET escalated_at = now()
-           WHERE id = ANY(ARRAY(SELECT id FROM conflict WHERE state = 'open' AND escalated_at IS NULL
-             AND now() >= opened_at + (deadline - opened_at) * %s ORDER BY deadline LIMIT %s FOR UPDATE SKIP LOCKED))
-           RETURNING *""",
+        """SELECT * FROM conflict WHERE state = 'open' AND escalated_at IS NULL
+             AND now() >= opened_at + (deadline - opened_at) * %s ORDER BY deadline LIMIT %s""",
         [share, limit],
     )
+
+
+def escalated(connection: Connection, ids: Sequence[int]) -> None:
+    """People were told that these are pressing."""
+    run(connection, "UPDATE conflict SET escalated_at = now() WHERE id = ANY(%s)", [list(ids)])

@@ -8,12 +8,10 @@ from datetime import datetime
 from uuid import UUID
 from zlib import crc32
 
-from psycopg.types.json import Jsonb
-
 from bus.ledger import questions
 from bus.ledger.database import Connection, LostRace, Row, bulk, columns, one, rows, run
 from bus.merge import Entity, Record, Said
-from bus.model import Fields, Json, Kind
+from bus.model import Fields, Kind
 
 
 @dataclass(slots=True)
@@ -202,48 +200,35 @@ def _as_stored(said: Mapping[str, Said]) -> list[list[str]]:
 
 
 def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, dict[UUID, Fields]]:
-    """Fields of the payments of each order. Whoever changes a payment holds its order's lock."""
+    """Fields of the payments of each order. Whoever changes a payment holds its order's lock.
+
+    One that was deleted wherever it was is money that nobody has.
+    """
     families: dict[UUID, dict[UUID, Fields]] = {parent: {} for parent in parents}
     if not families:
         return families
     for row in rows(
         connection,
-        "SELECT id, parent_id, fields FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL",
+        """SELECT id, parent_id, fields FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL
+             AND EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND state <> 'deleted')""",
         [list(parents)],
     ):
         families[row["parent_id"]][row["id"]] = row["fields"]
     return families
 
 
-def expected_payments(
-    connection: Connection, order: UUID, amount: Json, number: str | None, source: str, books: Collection[str]
-) -> list[UUID]:
-    """Payments of an order, of this amount, that may be the one `source` speaks of for the first time.
-
-    Pending ones, or one that bears the same external number. And, since all money stands in the books once, what the
-    books tell of money that others told of, and what others tell of money that so far only the books told of. The order
-    is locked for it.
-    """
-    connection.execute("SELECT 1 FROM entity WHERE id = %s FOR UPDATE", [order])
-    found = rows(
+def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
+    """Payments of these orders, the eldest first, each with the systems that have it. The orders are locked for it."""
+    if not orders:
+        return []
+    connection.execute("SELECT 1 FROM entity WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [sorted(orders)])
+    return rows(
         connection,
-        """SELECT id FROM entity WHERE parent_id = %(order)s AND merged_into IS NULL AND fields -> 'amount' = %(amount)s
-             AND (fields ->> 'status' = 'pending' OR fields ->> 'external_number' = %(number)s
-                  OR fields ->> 'status' = 'paid' AND NOT EXISTS (
-                       SELECT 1 FROM record WHERE record.entity_id = entity.id
-                         AND (record.system = ANY(%(books)s)) = %(of_books)s))
-             AND NOT EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND record.system = %(source)s)
-           ORDER BY (fields ->> 'external_number' = %(number)s) DESC NULLS LAST, created_at, id""",
-        {
-            "order": order,
-            "amount": Jsonb(amount),
-            "number": number,
-            "source": source,
-            "books": list(books),
-            "of_books": source in books,
-        },
+        """SELECT id, parent_id, fields, ARRAY(
+             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems
+           FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL ORDER BY created_at, id""",
+        [sorted(orders)],
     )
-    return [row["id"] for row in found]
 
 
 def save(connection: Connection, known: Iterable[Known]) -> None:

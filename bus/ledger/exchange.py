@@ -226,6 +226,17 @@ def quiet(connection: Connection, seconds: float) -> list[File]:
     return [_file(row) for row in found]
 
 
+def unfinished(connection: Connection, system: str) -> list[File]:
+    """Files of a system that are not read to their end."""
+    found = rows(
+        connection,
+        """SELECT * FROM exchange_file WHERE state IN ('receiving', 'waiting', 'importing') AND system = %s
+             AND left(name, 1) <> %s""",
+        [system, _STAGED],
+    )
+    return [_file(row) for row in found]
+
+
 def claim(connection: Connection, lease: UUID, *, seconds: int) -> File | None:
     """Take the oldest waiting file of a system that nobody imports for, or one whose importer has fallen silent.
 

@@ -199,6 +199,7 @@ def take(connection: Connection, seqs: Collection[int]) -> list[Row]:
 def take_more(connection: Connection, taken: Sequence[Row], limit: int) -> list[Row]:
     """Other pending events of the same records, from messages still on their way: merged together they cost one write.
 
+    Those too that wait for something: their record's last word may tell who it is, or that it is gone.
     At most `limit`; what someone else has taken is left to him.
     """
     subjects: dict[str, set[str]] = {}
@@ -210,7 +211,8 @@ def take_more(connection: Connection, taken: Sequence[Row], limit: int) -> list[
             connection,
             f"""SELECT event.* FROM unnest(%s::text[]) AS asked (name), LATERAL (
                   SELECT {_READ} FROM event
-                  WHERE source = %s AND subject = asked.name AND state = 'pending' AND seq <> ALL(%s)
+                  WHERE source = %s AND subject = asked.name AND state <> 'done' AND seq <> ALL(%s)
+                    AND state IN ('pending', 'waiting')
                   FOR UPDATE SKIP LOCKED) AS event
                 LIMIT %s""",  # noqa: S608 - names are ours
             [list(some), source, [row["seq"] for row in taken], limit - len(more)],
@@ -261,19 +263,32 @@ def wake(connection: Connection, keys: Collection[str]) -> list[Event]:
 
 
 def wake_known(connection: Connection, limit: int = 1000) -> list[Event]:
-    """Make events pending again that wait for what is known: the sweep's net under `wake`."""
+    """Make events pending again that wait for what is known: the sweep's net under `wake`.
+
+    Those too that wait for a person whom nobody asks any more, and payments that others have told of meanwhile.
+    """
     return events(
         rows(
             connection,
             f"""UPDATE event SET state = 'pending', outcome = NULL, waits_for = NULL, deadline = NULL, due_at = now()
                 WHERE seq = ANY(ARRAY(
-                  SELECT seq FROM event AS waiting WHERE state = 'waiting' AND EXISTS (
+                  SELECT seq FROM event AS waiting WHERE state = 'waiting' AND (EXISTS (
                     SELECT 1 FROM identity WHERE identity.kind = 'order' AND identity.key = waiting.waits_for)
+                    OR starts_with(waits_for, 'match/') AND (NOT ({_ASKED}) OR ({_TOLD})))
                   LIMIT %s FOR UPDATE OF waiting SKIP LOCKED))
                 RETURNING {_ENVELOPE}""",  # noqa: S608 - names are ours
             [limit],
         )
     )
+
+
+_ASKED = """EXISTS (SELECT 1 FROM question WHERE question.state = 'open' AND question.system = waiting.source
+                      AND question.subject = waiting.subject)"""
+_TOLD = """waiting.kind = 'payment' AND EXISTS (
+             SELECT 1 FROM jsonb_to_recordset(
+               CASE jsonb_typeof(waiting.data -> 'records') WHEN 'array' THEN waiting.data -> 'records' ELSE '[]' END)
+               AS ref(system text, type text, id text)
+             JOIN identity ON kind = 'payment' AND key = ref.system || '/' || ref.type || '/' || ref.id)"""
 
 
 def overdue(connection: Connection) -> list[Row]:
@@ -375,6 +390,12 @@ def moving(connection: Connection, source: str, subjects: Collection[str]) -> di
         [source, list(subjects)],
     )
     return {row["subject"]: row["state"] for row in found}
+
+
+def merging(connection: Connection, source: str) -> bool:
+    """Has a system told of anything that is not merged yet?"""
+    query = "SELECT 1 AS there FROM event WHERE source = %s AND state <> 'done' AND state = 'pending' LIMIT 1"
+    return one(connection, query, [source]) is not None
 
 
 def latest(connection: Connection, entity: UUID, source: str, subject: str) -> Event | None:

@@ -22,6 +22,15 @@ def claim(connection: Connection, system: str, lease: UUID, *, limit: int) -> li
 
     What an earlier offer held is taken back first: whoever asks anew did not get it, or not all of it.
     """
+    take_back(connection, system)
+    found = deliveries.claim(connection, system, lease, seconds=_LEASE_S, limit=limit, urgent=True)
+    if len(found) < limit:
+        found += deliveries.claim(connection, system, lease, seconds=_LEASE_S, limit=limit - len(found), urgent=False)
+    return found + _family(connection, system, lease, [row["entity_id"] for row in found])
+
+
+def take_back(connection: Connection, system: str) -> None:
+    """Nothing is offered any more: no success agrees on what was. One after the other may do it."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"offer/{system}"])
     run(
         connection,
@@ -29,10 +38,6 @@ def claim(connection: Connection, system: str, lease: UUID, *, limit: int) -> li
            WHERE system = %s AND lease IS NOT NULL""",
         [system],
     )
-    found = deliveries.claim(connection, system, lease, seconds=_LEASE_S, limit=limit, urgent=True)
-    if len(found) < limit:
-        found += deliveries.claim(connection, system, lease, seconds=_LEASE_S, limit=limit - len(found), urgent=False)
-    return found + _family(connection, system, lease, [row["entity_id"] for row in found])
 
 
 def _family(connection: Connection, system: str, lease: UUID, entities: list[UUID]) -> list[Row]:

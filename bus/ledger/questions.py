@@ -40,7 +40,8 @@ def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) 
     """
     if not questions:
         return
-    some = [asdict(one) | {"entity_id": str(one.entity_id) if one.entity_id else None} for one in questions]
+    each = {(one.system, one.subject): one for one in questions}  # several events of one record ask one question
+    some = [asdict(one) | {"entity_id": str(one.entity_id) if one.entity_id else None} for one in each.values()]
     run(
         connection,
         """INSERT INTO question AS old (asks, system, subject, entity_id, about, candidates, deadline)
@@ -69,14 +70,28 @@ def answers(connection: Connection, subjects: Collection[tuple[str, str]]) -> di
     return {(row["system"], row["subject"]): row["decision"] for row in found}
 
 
+_MOOT = "UPDATE question SET state = 'moot', decided_at = now(), decided_by = 'bus: it became known'"
+
+
 def moot(connection: Connection, subjects: Collection[tuple[str, str]]) -> None:
     """Nothing is left to ask: it has become known by itself who these are."""
     if subjects:
         run(
             connection,
-            """UPDATE question SET state = 'moot', decided_at = now(), decided_by = 'bus: it became known'
-               WHERE state = 'open' AND (system, subject) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",
+            f"""{_MOOT} WHERE state = 'open'
+                  AND (system, subject) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",  # noqa: S608 - ours
             [[system for system, _ in subjects], [subject for _, subject in subjects]],
+        )
+
+
+def moot_records(connection: Connection, there: Collection[tuple[str, UUID]]) -> None:
+    """Which record it is at a system need not be asked any more of entities that have one there."""
+    if there:
+        run(
+            connection,
+            f"""{_MOOT} WHERE state = 'open'
+                  AND (system, entity_id) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))""",  # noqa: S608 - ours
+            [[system for system, _ in there], [entity for _, entity in there]],
         )
 
 
@@ -115,19 +130,23 @@ def listing(connection: Connection, state: str | None = "open") -> list[Row]:
 
 
 def expire(connection: Connection) -> int:
-    """Close what nobody answered in time: the waiting event becomes a dead letter by its own deadline. How many."""
+    """Close what nobody answered in time, and nothing waits for any more. How many.
+
+    The events that wait become dead letters by their own deadlines; a later one keeps its question open.
+    """
     return run(
         connection,
         """UPDATE question SET state = 'expired', decided_at = now(), decided_by = 'bus: deadline passed'
-           WHERE state = 'open' AND deadline < now()""",
+           WHERE state = 'open' AND deadline < now() AND NOT EXISTS (
+             SELECT 1 FROM event WHERE event.state = 'waiting'
+               AND event.waits_for = 'match/' || question.system || '/' || question.subject)""",
     )
 
 
 def move(connection: Connection, lost: UUID, kept: UUID) -> None:
-    """An entity became another: what was asked about it, and what was answered with it."""
-    both = {"lost": lost, "kept": kept}
-    run(connection, "UPDATE question SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
-    run(connection, "UPDATE question SET decision = %(kept)s::text WHERE decision = %(lost)s::text", both)
+    """An entity became another: what was answered with it. Which record it is, the one that is kept asks for itself."""
+    run(connection, f"{_MOOT} WHERE state = 'open' AND entity_id = %s", [lost])
+    run(connection, "UPDATE question SET decision = %s WHERE decision = %s", [str(kept), str(lost)])
 
 
 def forget(connection: Connection, keep_days: int) -> int:

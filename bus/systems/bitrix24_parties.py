@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bus.model import Json
 from bus.ports import Alike, Failed, Raw, RawRecord, Write, Written
@@ -38,7 +38,7 @@ from bus.systems.bitrix24_requisites import (
     rows_where,
     whole,
 )
-from bus.systems.bitrix_rest import Command, Rest
+from bus.systems.bitrix_rest import BATCH, PAGE, Command, Rest
 from bus.systems.jobs import chunks
 
 TYPE = "party"
@@ -48,7 +48,8 @@ _PARTS = frozenset({"bank", "addresses"})
 """What belongs to a requisite and is read by calls of its own."""
 _ID = re.compile(r"(company|contact|requisite|bankdetail):([1-9][0-9]{0,17})")
 _CHANGED = 200
-"""Counterparties in a page of changed ones: two requests."""
+"""Changes in a page of what changed, counterparties in a page of everything: two requests each."""
+_FULL_BEFORE = datetime(1971, 1, 1, tzinfo=UTC)
 _ORIGINS, _MOST = 25, 20
 
 
@@ -108,7 +109,11 @@ class Parties:
 
         A requisite's edit does not touch its company, and a new requisite has no time of change but that of its
         creation. One that was saved again later is told at its later place, so that no page runs ahead of another.
+        From 1970: all of them, in the order of their ids, which costs a tenth of the requests.
         """
+        if since < _FULL_BEFORE:
+            yield from self._everything()
+            return
         stream = heapq.merge(*self._streams(since))
         for chunk in chunks(stream, _CHANGED):
             owners = self._owners(list(dict.fromkeys(one for _, one in chunk)))
@@ -120,6 +125,20 @@ class Parties:
     def write(self, writes: Sequence[Write]) -> list[Written | Failed]:
         """Carry out writes (bitrix24_party_writes)."""
         return self._writer.write(writes)
+
+    def _everything(self) -> Iterator[list[RawRecord]]:
+        for kind in KINDS.values():
+            for some in chunks(self._ids(kind), _CHANGED):
+                raws = self._read([(kind, one) for one in some], _PARTS)
+                yield [RawRecord(TYPE, named(owner), raw) for owner, raw in sorted(raws.items())]
+
+    def _ids(self, kind: int) -> Iterator[int]:
+        """Ids of all items of a kind, a page of ids to a list, fifty lists to a request."""
+        newest = {"entityTypeId": kind, "select": ["id"], "order": {"id": "DESC"}}
+        last = max((int(row["id"]) for row in self._rest.page(LIST, "items", newest)), default=0)
+        for starts in chunks(range(0, last, PAGE), BATCH):
+            wheres = [{">id": start, "<=id": start + PAGE} for start in starts]
+            yield from sorted(items_of(self._rest.each([list_of(kind, where, ["id"]) for where in wheres])))
 
     def _written(self, ids: Sequence[str], known: Collection[str]) -> dict[str, Raw]:
         """What was just written: its requisites are known, so that all of it is read by one request."""

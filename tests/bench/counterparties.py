@@ -242,9 +242,9 @@ def _busy(house: House) -> bool:
 
 
 def _duplicates(house: House, name: str, size: int, *, more: dict[str, Any] | None = None) -> Figure:
-    """Asked of the portal and the 1C, not of the ledger."""
+    """Asked of the portal and the 1C, not of the ledger: in the end each has as many as there are firms."""
     state = house.crm.get("state", of="companies,requisites", fields="originId,entityTypeId,entityId,rqInn,rqKpp")
-    extra = twins(state["companies"], state["requisites"])
+    extra = max(twins(state["companies"], state["requisites"]), len(state["companies"]) - size)
     books = house.onec.get("state", of="Catalog_Контрагенты", fields="DeletionMark")["Catalog_Контрагенты"]
     letters = house.rows("SELECT cause, count(*) AS n FROM dead_letter WHERE state = 'open' GROUP BY cause")
     told = {

@@ -8,7 +8,7 @@ import psycopg
 
 from bus.ledger.database import Ledger
 
-_LARGE = "event|entity|record|identity|delivery|dead_letter|conflict|history|history_other"
+_LARGE = "event|entity|record|identity|delivery|dead_letter|conflict|history|history_other|trait|question|exchange_file"
 _SCANNED = re.compile(rf"(?:Seq Scan on|Scan using \w+_pkey on) ({_LARGE})\b(?!.*\n +Index Cond)")
 _WALKED = re.compile(rf"(?:Scan using|Bitmap Index Scan on) ((?:{_LARGE})_\w+)(?!.*\n +Index Cond)")
 

@@ -24,7 +24,7 @@ RESULTS = ROOT / "build" / "bench"
 CHARTS = ROOT / "docs" / "bench"
 
 ALL = ("drain", "payment", "throughput", "intake", "recovery", "counterparties", "footprint")
-"""What `make bench` runs, in this order; growth takes longer and is asked for by name."""
+"""What `make bench` runs, in this order; growth and ten_thousand take longer and are asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)

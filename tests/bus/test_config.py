@@ -8,6 +8,7 @@ from bus.errors import ConfigError
 
 CRM = {"kind": "bitrix24", "url": "https://crm.example/rest/1/secret/", "application_token": "token"}
 SHOP = {"kind": "bitrix_cms", "url": "https://shop.example/rest/1/secret/"}
+UT = {"kind": "commerceml", "user": "1c", "password": "secret"}
 
 
 def config(**changes: object) -> Config:
@@ -30,6 +31,9 @@ def config(**changes: object) -> Config:
         ({"systems": {"crm": CRM | {"routes": {"order": {"in": "on"}}}}}, "systems.crm.routes.order.in"),
         ({"systems": {"crm": CRM | {"routes": {"orders": {}}}}}, "systems.crm.routes.orders"),
         ({"systems": {"crm": CRM}, "numbering": "shop"}, "numbering"),
+        ({"systems": {"crm": CRM, "ut": UT | {"settings": {"base": "crm"}}}}, "systems.ut.settings.base"),
+        ({"systems": {"crm": CRM}, "tasks": {"system": "shop", "responsible": "7"}}, "tasks.system"),
+        ({"systems": {"crm": CRM}, "tasks": {"system": "crm", "responsible": "anna"}}, "tasks.responsible"),
         ({"systems": {"crm": CRM}, "limits": {"lease": 5}}, "limits.lease"),
         ({"systems": {"crm": CRM}, "limits": {"lease_s": "soon"}}, "limits.lease_s"),
         ({"systems": {"crm": CRM}, "sistems": {}}, "sistems"),

@@ -51,6 +51,11 @@ def test_a_code_that_is_not_known_has_the_directory_read_anew_but_not_every_time
     assert system.asked == 2
 
 
+def test_a_code_is_not_unknown_because_somebody_else_is_just_asking(client: Any, system: System) -> None:
+    client.set("directory:crm:users:looked", "1")
+    assert Directories(client, system).meaning("crm", "users", "1") == "anna@example.ru"
+
+
 def test_what_another_process_has_refreshed_is_believed_after_a_minute(client: Any, system: System) -> None:
     clock = Clock()
     directories = Directories(client, system, clock=clock)

@@ -52,6 +52,11 @@ def test_both_engines_answer(running: embedded.Engines) -> None:
     assert _ping(running.broker_url)
 
 
+def test_the_database_holds_the_locks_of_several_large_batches(running: embedded.Engines) -> None:
+    with psycopg.connect(running.database_url) as connection:
+        connection.execute("SELECT count(pg_advisory_xact_lock(n)) FROM generate_series(1, 25000) AS n")
+
+
 def test_the_database_knows_letters_beyond_ascii(running: embedded.Engines) -> None:
     with psycopg.connect(running.database_url) as connection:
         assert connection.execute("select lower('ЗАКАЗ'), current_setting('timezone')").fetchone() == ("заказ", "UTC")

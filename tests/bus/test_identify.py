@@ -256,3 +256,13 @@ def test_an_order_that_1c_made_anew_under_its_number_is_the_same_order(middle: M
     middle.take(said("onec", "order", "order/1001", LATEST, None, again))
     assert middle.fields("onec/guid/bbbb")["comment"] == "заново"
     assert middle.letters() == []
+
+
+def test_a_payment_that_named_its_order_in_the_same_batch_need_not_name_it_again(middle: Middle) -> None:
+    middle.take(
+        order(1, total=rub(100)),
+        payment(5, order=to_order(1), amount=rub(100), status="pending"),
+        payment(5, LATER, status="paid"),
+    )
+    assert middle.letters() == []
+    assert middle.fields("shop/order/1")["payment_status"] == "paid"

@@ -244,6 +244,38 @@ def test_a_change_that_ut_took_and_left_as_it_was_is_no_change_of_its_own(module
         assert house.fields("shop/order/1001")["comment"] == "решено в 1С"
 
 
+def test_nothing_is_offered_while_what_1c_sent_before_is_not_merged(unf: House) -> None:
+    unf.take(sold("1001"))
+    unf.fetched()
+    unf.take(sold("1001", "2026-10-05T10:05:00Z", comment="после обеда"))
+    with unf.ledger.transaction() as connection:
+        exchange.append(connection, Place("onec", "a", "sale", "orders.xml"), "unf", None, file_of(as_before()))
+    assert not unf.offering.waiting("onec")
+    assert unf.fetched() == []
+    assert unf.fetched() == []
+    unf.wiring.importing.run()
+    assert unf.fetched() == [], "it is imported, and not merged"
+    unf.heard()
+    assert unf.fields("shop/order/1001")["comment"] == "после обеда"
+    assert unf.fetched() == ["1001"]
+
+
+def test_a_success_after_nothing_was_offered_agrees_on_nothing_of_before(unf: House) -> None:
+    lease = uuid4()
+    unf.take(sold("1001"))
+    assert unf.offer(lease) == ["1001"]
+    with unf.ledger.transaction() as connection:
+        exchange.append(connection, Place("onec", "a", "sale", "orders.xml"), "unf", None, file_of(returned("1002")))
+    assert unf.offer(lease) == []
+    assert unf.success(lease) == 0
+    assert unf.delivery("shop/order/1001")["state"] == "due"
+
+
+def as_before() -> str:
+    """The order as it was told first."""
+    return returned("1001", Оплачен="false").replace("<Товары>", "<Комментарий>с утра</Комментарий><Товары>")
+
+
 # --- what cannot be told ---------------------------------------------------------------------------------------------
 
 

@@ -1,11 +1,13 @@
 """Which counterparty a record is: over a real ledger, through the path."""
 
 from collections.abc import Iterator
+from threading import Thread
+from uuid import UUID
 
 import pytest
 
 from bus.errors import BadInput
-from tests.bus.ledger.middle import Middle, built, config, gone, order, payment, rub, said, to_order
+from tests.bus.ledger.middle import Middle, built, config, eventually, gone, said
 
 FULL = {"in": "full", "out": "full"}
 INN = {"inn": "7707083893", "kpp": "773601001"}
@@ -34,6 +36,17 @@ def count(middle: Middle) -> int:
 
 def open_questions(middle: Middle) -> list:
     return middle.wiring.questions.listing()
+
+
+def entity_of(middle: Middle, key: str) -> UUID:
+    return middle.entity(key, "counterparty").id
+
+
+def same(middle: Middle, key: str) -> None:
+    """A person says that the record that is asked about is this one."""
+    (asked,) = open_questions(middle)
+    middle.wiring.questions.same(asked["id"], str(entity_of(middle, key)), "anna")
+    middle.heard()
 
 
 def test_the_same_inn_and_kpp_in_two_systems_are_one(middle: Middle) -> None:
@@ -153,62 +166,158 @@ def test_requisites_that_cannot_be_right_are_kept_and_told_of(middle: Middle) ->
     assert not middle.fields("onec/counterparty/a", "counterparty")["doubts"]
 
 
-# --- payments and the books ---
+OTHER = {"inn": "7736207543", "kpp": "773601001"}
+LATER, LATEST = "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
 
 
-def paid(record: str, source: str, **data: object):
-    return payment(record, source=source, status="paid", **data)
+def test_an_inn_that_was_typed_wrongly_and_corrected_leads_nowhere(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **OTHER))
+    middle.take(party("a", at=LATER, name="Ромашка", **INN))
+    middle.take(party("b", at=LATEST, name="Василёк", **OTHER))
+    assert count(middle) == 2
+    assert middle.fields("onec/counterparty/a", "counterparty")["name"] == "Ромашка"
 
 
-def total(middle: Middle) -> str:
-    return middle.fields("shop/order/1")["paid_total"]["amount"]
+def test_neither_does_one_that_the_books_overruled(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN), party("company:1", "crm", name="Ромашка", **INN))
+    middle.take(party("company:1", "crm", LATER, name="Ромашка", **OTHER))
+    middle.take(party("b", at=LATEST, name="Василёк", **OTHER))
+    assert middle.fields("onec/counterparty/a", "counterparty")["inn"] == INN["inn"]
+    assert count(middle) == 2
 
 
-def test_what_the_books_tell_of_money_that_the_shop_told_of_is_not_money_again(middle: Middle) -> None:
-    middle.take(order(1, total=rub(1000)), paid("5", "shop", order=to_order(1), amount=rub(500)))
-    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
-    assert total(middle) == "500.00"
-    middle.take(paid("h:1", "onec", order=to_order(1), amount=rub(500)))
-    assert total(middle) == "1000.00", "the books have it twice, so it came twice"
-
-
-def test_neither_is_what_the_shop_tells_of_money_that_the_books_told_of(middle: Middle) -> None:
-    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
-    middle.take(paid("5", "shop", order=to_order(1), amount=rub(500)))
-    assert total(middle) == "500.00"
-    middle.take(paid("6", "shop", order=to_order(1), amount=rub(500)))
-    assert total(middle) == "1000.00"
-
-
-def test_one_movement_of_money_is_known_by_its_date_number_sum_and_payer(middle: Middle) -> None:
-    money = [{"system": "money", "type": "payment", "id": "2026-10-05:7:500.00:7707083893"}]
-    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
-    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=money))
-    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=money))
-    assert total(middle) == "500.00", "the books know for which order it was"
-    assert middle.fields("shop/order/2")["paid_total"]["amount"] == "0.00"
-
-
-def test_a_refund_of_its_own_counts_against_what_was_received(middle: Middle) -> None:
-    middle.take(order(1, total=rub(500)), paid("5", "shop", order=to_order(1), amount=rub(500)))
-    middle.take(payment("r:1", source="onec", order=to_order(1), amount=rub(500), status="refund"))
-    assert total(middle) == "0.00"
-    assert middle.fields("shop/order/1")["payment_status"] == "refunded"
-
-
-def test_a_payment_of_a_statement_without_an_order_waits_for_a_person(middle: Middle) -> None:
-    middle.take(order(1, number="1001", total=rub(500)))
-    middle.take(paid("s1", "bank", amount=rub(500)))
+def test_an_old_answer_says_nothing_of_another_counterparty(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN), party("z", name="Василёк", **OTHER))
+    middle.take(party("b", name="Ромашка", **INN))
+    same(middle, "onec/counterparty/a")
+    middle.take(party("b", at=LATER, name="Ромашка", **OTHER))
+    assert count(middle) == 2
     (asked,) = open_questions(middle)
-    assert (asked["asks"], middle.outcome("payment/s1")) == ("order", ["WAITING"])
-    with pytest.raises(BadInput, match="there is no order '1002'"):
-        middle.wiring.questions.of_order(asked["id"], "1002", "anna")
-    middle.wiring.questions.of_order(asked["id"], "1001", "anna")
-    middle.heard()
-    assert total(middle) == "500.00"
+    assert [one["entity"] for one in asked["candidates"]] == [str(entity_of(middle, "onec/counterparty/z"))]
 
 
-def test_a_payment_of_the_books_without_an_order_ends_until_they_name_one(middle: Middle) -> None:
-    middle.take(order(1, total=rub(500)), paid("g:-", "onec", amount=rub(500)))
-    assert middle.outcome("payment/g:-") == ["OVERRULED"]
+def test_that_it_is_what_it_was_is_an_answer_too_and_is_not_asked_again(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN), party("b", name="Цветы", **OTHER))
+    middle.take(party("b", at=LATER, name="Цветы", **INN))
+    same(middle, "onec/counterparty/b")
+    middle.take(party("b", at=LATEST, name="Цветы", address="Пермь", **INN))
+    assert count(middle) == 2
     assert open_questions(middle) == []
+    assert middle.fields("onec/counterparty/b", "counterparty")["address"] == "Пермь"
+
+
+def test_a_person_chooses_among_two_and_is_not_asked_about_the_other(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN))
+    middle.take(party("b", name="Ромашка", **INN))
+    middle.wiring.questions.new(open_questions(middle)[0]["id"], "anna")
+    middle.heard()
+    middle.take(party("company:1", "crm", name="Ромашка", **INN))
+    middle.take(party("company:1", "crm", LATER, name="Ромашка", address="Пермь", **INN))
+    same(middle, "onec/counterparty/b")
+    middle.take(party("company:1", "crm", LATEST, name="Ромашка", address="Казань", **INN))
+    assert open_questions(middle) == []
+    assert entity_of(middle, "crm/party/company:1") == entity_of(middle, "onec/counterparty/b")
+    assert middle.fields("onec/counterparty/b", "counterparty")["address"] == "Казань"
+
+
+def test_what_was_doubtful_and_is_corrected_waits_for_nobody(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN), party("b", name="Цветы", **OTHER))
+    middle.take(party("b", at=LATER, name="Цветы", **INN))
+    middle.take(party("b", at=LATEST, name="Цветы", **OTHER))
+    assert open_questions(middle) == []
+    assert "WAITING" not in middle.outcome("counterparty/b")
+    assert middle.fields("onec/counterparty/b", "counterparty")["inn"] == OTHER["inn"]
+    assert count(middle) == 2
+
+
+def test_an_answer_that_comes_while_another_event_begins_to_wait_is_heard(middle: Middle, database_url: str) -> None:
+    middle.take(party("a", name='ООО "Ромашка"', **INN))
+    middle.take(party("company:1", "crm", name="Ромашка"))
+    asked = open_questions(middle)[0]["id"]
+    event = party("company:1", "crm", LATER, name="Ромашка", address="Пермь")
+    with built(database_url) as other, other.ledger.transaction() as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('match/crm/party/company:1', 0))")
+        thread = Thread(target=middle.wiring.pipeline.process, args=([event],))
+        thread.start()
+        eventually(lambda: middle.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
+        connection.execute(
+            "UPDATE question SET state = 'decided', decision = 'new', decided_by = 'anna' WHERE id = %s", [asked]
+        )
+    thread.join(20)
+    assert open_questions(middle) == []
+    assert "WAITING" not in middle.outcome("party/company:1")[1:]
+
+
+def test_a_candidate_that_was_united_with_another_since_it_was_shown_is_that_other(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка"))
+    middle.take(party("company:1", "crm", name="Цветы", phones=["+79991234567"]))
+    middle.take(party("b", name="Полевые цветы", phones=["+79991234567"]))
+    (asked,) = open_questions(middle)
+    shown = entity_of(middle, "crm/party/company:1")
+    middle.take(party("a", at=LATER, name="Ромашка", **INN))
+    middle.take(party("company:1", "crm", LATER, name="Цветы", phones=["+79991234567"], **INN))
+    assert middle.one("SELECT merged_into FROM entity WHERE id = %s", shown)["merged_into"]
+    middle.wiring.questions.same(asked["id"], str(shown), "anna")
+    middle.heard()
+    assert entity_of(middle, "onec/counterparty/b") == entity_of(middle, "onec/counterparty/a")
+
+
+def test_whom_a_person_called_one_may_get_new_keys_later(middle: Middle) -> None:
+    guid = [{"system": "shop", "type": "party", "id": "7"}]
+    middle.take(party("a", name="Ромашка", **INN))
+    middle.take(party("b", name="Ромашка", **INN))
+    same(middle, "onec/counterparty/a")
+    middle.take(party("b", at=LATER, name="Ромашка", address="Пермь", records=guid, **INN))
+    assert middle.letters() == []
+    assert middle.fields("shop/party/7", "counterparty")["address"] == "Пермь"
+
+
+def test_the_right_one_of_very_many_branches_is_found(middle: Middle) -> None:
+    branches = [party(f"b{at}", name=f"Филиал {at}", inn=INN["inn"], kpp=f"{7701 + at}01001") for at in range(120)]
+    middle.take(*branches)
+    middle.take(party("company:1", "crm", name="Банк", inn=INN["inn"], kpp="781901001"))
+    assert entity_of(middle, "crm/party/company:1") == entity_of(middle, "onec/counterparty/b118")
+
+
+def test_the_sweep_wakes_what_waits_for_a_person_whom_nobody_asks(middle: Middle) -> None:
+    middle.take(party("a", name='ООО "Ромашка"', **INN))
+    middle.take(party("company:1", "crm", name="Ромашка"))
+    middle.wiring.chores.sweep()
+    assert middle.bells.published == []
+    middle.rows("UPDATE question SET state = 'decided', decision = 'new', decided_by = 'anna'")
+    middle.wiring.chores.sweep()
+    middle.heard()
+    assert count(middle) == 2
+
+
+def test_nobody_is_asked_about_what_is_gone(middle: Middle) -> None:
+    middle.take(party("a", name='ООО "Ромашка"', **INN))
+    middle.take(party("company:1", "crm", name="Ромашка"))
+    middle.take(gone("crm", "counterparty", "party/company:1"))
+    assert open_questions(middle) == []
+    assert middle.outcome("party/company:1") == ["OVERRULED", "OVERRULED"]
+
+
+def test_a_question_stays_open_while_something_waits_for_it(middle: Middle) -> None:
+    middle.take(party("a", name='ООО "Ромашка"', **INN))
+    middle.take(party("company:1", "crm", name="Ромашка"))
+    middle.rows("UPDATE question SET deadline = now() - interval '1 day'")
+    assert middle.wiring.chores.deadlines()["questions_expired"] == 0
+    middle.rows("UPDATE event SET deadline = now() - interval '1 day' WHERE state = 'waiting'")
+    done = middle.wiring.chores.deadlines()
+    assert (done["waited_too_long"], done["questions_expired"]) == (1, 1)
+    assert [letter["cause"] for letter in middle.letters()] == ["nobody said who it is"]
+
+
+def test_a_thousand_new_counterparties_at_once_find_room_for_their_locks(middle: Middle) -> None:
+    many = [
+        party(
+            f"n{at}",
+            name=f"Фирма {at}",
+            legal_name=f"Общество {at}",
+            emails=[f"{at}@example.org"],
+            phones=[f"+7999{at:07}"],
+        )
+        for at in range(1000)
+    ]
+    assert middle.take(*many)["APPLIED"] == 1000

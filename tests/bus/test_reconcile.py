@@ -115,6 +115,15 @@ def test_a_full_run_reads_from_the_beginning_and_never_sets_the_cursor_back(midd
     assert portal.asked[1] > NOON + timedelta(minutes=20)
 
 
+def test_a_full_run_that_broke_off_moves_no_cursor(middle: Middle) -> None:
+    """It reads in any order: what it did not come to may have changed long before what it read."""
+    report(middle, Portal(pages=[[raw(8, "b", 10)]]))
+    report(middle, Portal(pages=[[raw(7, "a", 50)]], error=Transient("503")), full=True)
+    portal = Portal()
+    report(middle, portal)
+    assert portal.asked[0] < NOON + timedelta(minutes=10)
+
+
 def test_a_system_in_trouble_is_reported_what_it_said_before_is_kept_and_the_others_are_asked(middle: Middle) -> None:
     broken = Portal(pages=[[raw(7, "a")]], error=Transient("503"))
 
@@ -172,3 +181,35 @@ def test_sums_and_statuses_are_counted(middle: Middle) -> None:
     some = [raw(7, "a", opportunity=100, currencyId="RUB"), raw(8, "b", opportunity=50, currencyId="RUB")]
     found = report(middle, Portal(pages=[some]))["crm"]
     assert (found["sum"], found["statuses"]) == ("150.00", {"new": 2})
+
+
+class Books(Portal):
+    """A base that tells of nothing by itself."""
+
+    def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+        del since
+        yield from self.pages if record_type == "order" else []
+
+
+@pytest.fixture
+def books(database_url: str) -> Iterator[Middle]:
+    base = {"kind": "onec", "url": "http://127.0.0.1:9/base/odata/standard.odata/", "user": "bus", "password": "secret"}
+    with built(database_url, config(onec=base)) as made:
+        yield made
+
+
+def test_what_cannot_be_read_of_a_base_that_tells_nobody_is_looked_at_by_its_lane_and_hides_nothing(
+    books: Middle,
+) -> None:
+    base = Books("onec", "onec", pages=[[RawRecord("order", "a", {}), RawRecord("order", "b", {"Ref_Key": ["b"]})]])
+    for _ in range(2):
+        assert reconcile(books, base).poll() == 0
+    looked_at = books.rows("SELECT subject FROM event WHERE state = 'notified' ORDER BY subject")
+    assert [row["subject"] for row in looked_at] == ["order/a", "order/b"]
+
+
+def test_a_record_of_a_shape_that_nobody_foresaw_hides_no_other(middle: Middle) -> None:
+    odd = RawRecord("deal", "1", {"item": {"id": 1, "updatedTime": 7}, "rows": 5, "contact": None, "order_ids": []})
+    broken = RawRecord("deal", "3", None)  # type: ignore[arg-type]
+    assert report(middle, Portal(pages=[[odd, broken, raw(2, "b")]]))["crm"]["records"] == 1
+    assert middle.fields("crm/deal/2")["comment"] == "b"

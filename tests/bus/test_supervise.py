@@ -157,9 +157,7 @@ def test_the_invented_company_has_a_configuration_without_secrets_that_is_its_ow
 
 
 @pytest.mark.parametrize(("limited", "rate"), [(True, 2), (False, 0)])
-def test_the_invented_company_is_limited_like_the_cloud_or_not_at_all(
-    tmp_path: Path, limited: bool, rate: int
-) -> None:
+def test_the_invented_company_is_limited_like_the_cloud_or_not_at_all(tmp_path: Path, limited: bool, rate: int) -> None:
     company = invented.found(Ports().found(), limited=limited)
     config = from_document(invented._document(company, tmp_path), company.environment)
     assert config.systems["crm"].rate.per_second == rate

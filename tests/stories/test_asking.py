@@ -109,3 +109,44 @@ def test_a_portal_that_refuses_the_task_leaves_the_conflict_to_the_console(world
     assert world.wiring.asking.ask()["tasks_made"] == 0
     (row,) = conflicts(world)
     assert (row["state"], row["task_state"]) == ("open", "none")
+
+
+def test_a_portal_that_is_away_hands_over_when_it_is_back(world: World, disputed: int) -> None:
+    del disputed
+    world.wiring.asking.ask()
+    world.rows("UPDATE conflict SET opened_at = now() - interval '20 hours', deadline = now() + '4 hours' RETURNING id")
+    world.portal.faults.add({"kind": "drop_before", "method": "tasks.task.update", "count": 1})
+    assert world.wiring.asking.ask()["conflicts_pressing"] == 0
+    assert world.wiring.asking.ask()["conflicts_pressing"] == 1
+    assert [task["responsibleId"] for task in tasks(world)] == [9]
+
+
+def test_a_task_that_is_made_when_its_conflict_is_pressing_already_is_handed_over_too(
+    world: World, disputed: int
+) -> None:
+    del disputed
+    world.rows("UPDATE conflict SET escalated_at = now() RETURNING id")
+    world.wiring.asking.ask()
+    assert [task["responsibleId"] for task in tasks(world)] == [9]
+
+
+def test_a_task_whose_answer_was_lost_is_closed_when_its_conflict_is_decided_meanwhile(
+    world: World, disputed: int
+) -> None:
+    del disputed
+    world.portal.settings({"rest3": "off"})
+    world.portal.faults.add({"kind": "drop_after", "method": "tasks.task.add", "count": 1})
+    world.wiring.asking.ask()
+    world.wiring.conflicts.decide(1, "shop", "anna")
+    world.rows("UPDATE conflict SET task_since = now() - interval '1 hour' RETURNING id")
+    assert world.wiring.asking.ask()["tasks_closed"] == 1
+    assert [task["status"] for task in tasks(world)] == [5]
+
+
+def test_a_task_that_the_portal_refuses_to_close_holds_nothing_up(world: World, disputed: int) -> None:
+    del disputed
+    world.wiring.asking.ask()
+    world.wiring.conflicts.decide(1, "shop", "anna")
+    world.portal.faults.add({"kind": "refuse", "method": "tasks.task.update", "error": "100", "status": 400})
+    assert world.wiring.asking.ask()["tasks_closed"] == 1
+    assert conflicts(world)[0]["task_state"] == "closed"

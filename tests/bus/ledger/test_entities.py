@@ -85,25 +85,26 @@ def test_holding_an_entity_that_was_united_holds_the_one_that_is_kept(connection
     assert entities.hold(connection, [one, two, three]) == dict.fromkeys((one, two, three), three)
 
 
-def test_the_payment_that_an_order_expects_is_given_to_one_of_two_who_ask_at_once(middle: Middle) -> None:
+def test_who_asks_for_an_orders_payments_waits_for_who_asked_before(middle: Middle) -> None:
     middle.take(order(1), payment(5, source="shop", order=to_order(1), amount=rub(100), status="pending"))
-    known, amount = middle.entity("shop/order/1").id, {"amount": "100.00", "currency": "RUB"}
-    answers: list[list[UUID]] = []
+    known = middle.entity("shop/order/1").id
+    answers: list[str] = []
 
     def ask() -> None:
         with middle.ledger.transaction() as connection:
-            answers.append(entities.expected_payments(connection, known, amount, None, "bank", []))
+            answers.extend(row["fields"]["status"] for row in entities.payments_of(connection, [known]))
 
     second = Thread(target=ask)
     with middle.ledger.transaction() as connection:
-        (expected,) = entities.expected_payments(connection, known, amount, None, "bank", [])
+        (expected,) = entities.payments_of(connection, [known])
+        assert expected["systems"] == ["shop"]
         second.start()
         waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         eventually(lambda: not second.is_alive() or middle.rows(waits))
         paid = """UPDATE entity SET fields = fields || '{"status": "paid"}' WHERE id = %s"""
-        connection.execute(paid, [expected])
+        connection.execute(paid, [expected["id"]])
     second.join(10)
-    assert answers == [[]]
+    assert answers == ["paid"]
 
 
 def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answer(middle: Middle) -> None:

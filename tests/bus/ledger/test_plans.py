@@ -1,17 +1,21 @@
 """Plans: what is asked of the ledger all day long is answered by an index, however long the journal is."""
 
 from collections.abc import Callable, Iterator
-from uuid import uuid4
+from datetime import date
+from decimal import Decimal
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from bus.ledger import deliveries, entities, journal
+from bus.assigning import Assigner, Received, told
+from bus.ledger import deliveries, entities, exchange, journal, questions
 from bus.ledger.database import Connection, Ledger
+from bus.ledger.questions import Question
 from bus.merge import Outcome
 from bus.ports import Entry, Notification
 from tests.bench.filled import Plans, fill, watch
-from tests.bus.ledger.middle import Middle, built, deal, order, payment, rub, to_order
+from tests.bus.ledger.middle import Middle, built, config, deal, order, payment, rub, said, to_order
 
 ORDERS = 20_000
 LATER = "2026-12-05T11:00:00Z"
@@ -26,6 +30,26 @@ _WAITING = """
     INSERT INTO dead_letter (event_seq, entity_id, system, class, cause, reason, state)
       SELECT seq, entity_id, 'shop', 'Permanent', 'why', 'no', CASE seq % 10 WHEN 3 THEN 'open' ELSE 'resolved' END
       FROM event WHERE state = 'done';
+    INSERT INTO entity (id, kind, fields, said, revision)
+      SELECT gen_random_uuid(), 'counterparty', jsonb_build_object('name', 'Firm ' || n), '[]', 1
+      FROM generate_series(1, 5000) AS n;
+    INSERT INTO record (entity_id, system, type, external_id, base, state)
+      SELECT id, 'onec', 'counterparty', fields ->> 'name', fields, 'linked' FROM entity WHERE kind = 'counterparty';
+    INSERT INTO identity (kind, key, entity_id)
+      SELECT kind, 'onec/counterparty/' || (fields ->> 'name'), id FROM entity WHERE kind = 'counterparty';
+    INSERT INTO trait (entity_id, trait)
+      SELECT id, start || lower(fields ->> 'name')
+      FROM entity, unnest(ARRAY['name:', 'phone:', 'email:', 'inn:']) AS start
+      WHERE kind = 'counterparty';
+    INSERT INTO question (asks, system, subject, entity_id, deadline, state, decision)
+      SELECT 'counterparty', 'onec', 'counterparty/' || (fields ->> 'name'),
+        CASE WHEN random() < 0.5 THEN id END, now() - interval '1 day', state,
+        CASE state WHEN 'decided' THEN id::text END
+      FROM entity, unnest(ARRAY['open', 'decided', 'moot']) AS state WHERE kind = 'counterparty';
+    UPDATE event SET waits_for = 'match/onec/counterparty/Firm ' || seq WHERE seq % 20 = 1;
+    INSERT INTO exchange_file (system, session, type, name, profile, state)
+      SELECT 'onec', n::text, 'sale', 'orders.xml', 'ut', CASE WHEN n < 5 THEN 'receiving' ELSE 'done' END
+      FROM generate_series(1, 5000) AS n;
     ANALYZE"""
 
 
@@ -91,12 +115,35 @@ def test_the_path_of_events_reads_no_table_whole(middle: Middle, plans: Plans) -
     assert plans.scans | plans.walks == set()
 
 
+def test_recognising_counterparties_reads_no_table_whole(middle: Middle, plans: Plans) -> None:
+    known = {"name": "Firm 8", "inn": "7707083893", "kpp": "773601001"}
+    told = [
+        said("onec", "counterparty", "counterparty/Firm 8", LATER, None, known),
+        said("onec", "counterparty", "counterparty/new", LATER, None, {"name": "New", "phones": ["+79991234567"]}),
+        said("crm", "counterparty", "party/company:1", LATER, None, {"name": "Firm 7"}),
+    ]
+    assert middle.take(*told)["WAITING"] == 1
+    assert plans.scans | plans.walks == set()
+
+
 def test_uniting_two_entities_reads_no_table_whole(middle: Middle, plans: Plans) -> None:
     middle.take(deal(ORDERS + 20, LATER, comment="by phone"))
     middle.take(order(ORDERS + 21, LATER, number="n21"))
     middle.take(deal(ORDERS + 20, "2026-12-05T12:00:00Z", records=[to_order(ORDERS + 21)]))
     assert middle.entity(f"crm/deal/{ORDERS + 20}").id == middle.entity(f"shop/order/{ORDERS + 21}").id
     assert plans.scans == set()
+
+
+def _firm(connection: Connection) -> UUID:
+    return entities.find(connection, "counterparty", ["onec/counterparty/Firm 3"])["onec/counterparty/Firm 3"]
+
+
+def _money() -> Received:
+    return Received(Decimal(100), "RUB", date(2026, 12, 5), inn="7707083893", purpose="Оплата по счету 1001")
+
+
+def _question(number: int) -> Question:
+    return Question("counterparty", "onec", f"counterparty/Firm {number}", [], {"name": "x"})
 
 
 ASKED: dict[str, Callable[[Connection], object]] = {
@@ -113,6 +160,23 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     ),
     "close notified": lambda connection: journal.close_notified(connection, uuid4(), {3: Outcome.APPLIED}),
     "claim": lambda connection: deliveries.claim(connection, "crm", uuid4(), seconds=60, limit=50, urgent=False),
+    "wake answered": lambda connection: journal.wake(connection, [questions.key("onec", "counterparty/Firm 7")]),
+    "merging": lambda connection: journal.merging(connection, "onec"),
+    "payments of orders": lambda connection: entities.payments_of(connection, [uuid4() for _ in range(50)]),
+    "sharing": lambda connection: entities.sharing(connection, [f"name:firm {at}" for at in range(200)]),
+    "parties": lambda connection: entities.parties(connection, {uuid4() for _ in range(200)}),
+    "set traits": lambda connection: entities.set_traits(connection, {_firm(connection): ["name:x", "phone:y"]}),
+    "ask": lambda connection: questions.ask(connection, [_question(at) for at in range(50)], seconds=60),
+    "answers": lambda connection: questions.answers(
+        connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}
+    ),
+    "moot": lambda connection: questions.moot(connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}),
+    "moot records": lambda connection: questions.moot_records(connection, {("onec", uuid4()) for _ in range(99)}),
+    "expire": questions.expire,
+    "move answers": lambda connection: questions.move(connection, uuid4(), _firm(connection)),
+    "assign": lambda connection: Assigner(connection, config(), "shop", [_money()]),
+    "assigned": lambda connection: told(connection, [payment(at, LATER, amount=rub(1)) for at in range(50)]),
+    "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
     "page": lambda connection: entities.page(connection, uuid4()),
     "bases": lambda connection: entities.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
 }

@@ -191,11 +191,23 @@ def test_pages_of_changed_ones_never_run_ahead(crm: Urgent, portal: Portal, cloc
     clock.now += 100
     first = made[0]
     portal.act({"do": "edit_requisite", "id": first["requisites"][0], "fields": {"RQ_KPP": "1"}})
-    pages = list(crm.changed("party", datetime(1970, 1, 1, tzinfo=UTC)))
+    pages = list(crm.changed("party", datetime(2000, 1, 1, tzinfo=UTC)))
     ids = [[record.id for record in page] for page in pages]
     assert f"company:{first['id']}" not in ids[0]
     assert f"company:{first['id']}" in ids[-1]
     assert {one for page in ids for one in page} == {f"company:{one['id']}" for one in made}
+
+
+def test_everything_is_read_in_few_requests_with_gaps_and_without_mere_persons(crm: Urgent, portal: Portal) -> None:
+    made = [company(portal, requisites=[requisite(accounts=[ACCOUNT])]) for _ in range(500)]
+    for gone in made[100:200]:
+        portal.act({"do": "delete_company", "id": int(gone.partition(":")[2])})
+    trader = contact(portal, requisites=[requisite("500100732259", preset="person")])
+    contact(portal)
+    before = requests_of(portal)
+    found = changed(crm, datetime(1970, 1, 1, tzinfo=UTC))
+    assert found == [*made[:100], *made[200:], trader]
+    assert requests_of(portal) - before <= 12
 
 
 # --- who is there already ---------------------------------------------------------------------------------------------

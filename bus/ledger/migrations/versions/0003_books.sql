@@ -27,6 +27,7 @@ CREATE UNIQUE INDEX question_open ON question (system, subject) WHERE state = 'o
 CREATE INDEX question_subject ON question (system, subject);
 CREATE INDEX question_entity ON question (entity_id) WHERE entity_id IS NOT NULL;
 CREATE INDEX question_deadline ON question (deadline) WHERE state = 'open';
+CREATE INDEX question_decision ON question (decision) WHERE decision IS NOT NULL;
 
 -- A task in the CRM for whoever is to decide a conflict, made once, and when the conflict was made more pressing.
 ALTER TABLE conflict ADD COLUMN task_id text;

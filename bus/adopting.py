@@ -1,0 +1,75 @@
+"""Adopting: which payment of its order one is that is told of for the first time: money is told of by several.
+
+    the same number and amount                                          -> that one
+    one is expected, of the same amount                                 -> that one
+    the books tell of it, and so far only others told of such a one     -> that one: all money stands in the books once
+    others tell of it, and so far only the books told of such a one     -> that one
+    what is only expected                                               -> never one that was received
+
+What gives money back is told apart from what brought it. No system has one payment twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from bus.ledger import entities
+from bus.ledger.database import Connection
+from bus.model import Fields, Json, PaymentState
+
+
+@dataclass(slots=True)
+class _Payment:
+    """A payment that is known, by what it is recognised by."""
+
+    entity: UUID
+    fields: Fields
+    systems: set[str] = field(default_factory=set)
+    """Where it is."""
+
+    def __getitem__(self, name: str) -> Json:
+        return self.fields.get(name)
+
+
+class Adopting:
+    """The payments of the orders that a batch tells of, those that it begins with them. The orders stay locked."""
+
+    def __init__(self, connection: Connection, orders: Collection[UUID], books: Collection[str]) -> None:
+        self._books = frozenset(books)
+        self._payments: dict[UUID, list[_Payment]] = {}
+        for row in entities.payments_of(connection, orders):
+            known = _Payment(row["id"], row["fields"], set(row["systems"]))
+            self._payments.setdefault(row["parent_id"], []).append(known)
+
+    def adopted(self, order: UUID, source: str, said: Fields) -> UUID | None:
+        """The payment that this one is; None: another one."""
+        fitting = [one for one in self._payments.get(order, ()) if self._fits(one, source, said)]
+        fitting.sort(key=lambda one: not _same_number(one, said))
+        return fitting[0].entity if fitting else None
+
+    def met(self, order: UUID, source: str, said: Fields, entity: UUID) -> None:
+        """It is this payment: the next one of the batch may be the same."""
+        some = self._payments.setdefault(order, [])
+        known = next((one for one in some if one.entity == entity), None)
+        if known is None:
+            some.append(known := _Payment(entity, {}))
+        known.fields = known.fields | said
+        known.systems.add(source)
+
+    def _fits(self, one: _Payment, source: str, said: Fields) -> bool:
+        state, amount = said.get("status"), said.get("amount")
+        if not amount or one["amount"] != amount or source in one.systems or not one.systems:
+            return False
+        if (one["status"] == PaymentState.REFUND) != (state == PaymentState.REFUND):
+            return False
+        if one["status"] == PaymentState.PENDING or _same_number(one, said):
+            return True
+        if state in (None, PaymentState.PENDING):
+            return False
+        return not any((system in self._books) == (source in self._books) for system in one.systems)
+
+
+def _same_number(one: _Payment, said: Fields) -> bool:
+    return said.get("external_number") is not None and one["external_number"] == said["external_number"]

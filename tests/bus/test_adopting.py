@@ -1,0 +1,221 @@
+"""Which payment one is that several tell of: over a real ledger, through the path."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bus.errors import BadInput
+from tests.bus.ledger.middle import Middle, built, config, gone, order, payment, rub, said, to_order
+
+LATER, LATEST = "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
+
+
+@pytest.fixture
+def middle(database_url: str) -> Iterator[Middle]:
+    base = {"kind": "onec", "url": "http://127.0.0.1:9/base/odata/standard.odata/", "user": "bus", "password": "secret"}
+    file = config(onec=base | {"routes": {"payment": {"in": "full"}, "order": {"in": "full"}}}, bank={"kind": "bank"})
+    with built(database_url, file) as made:
+        yield made
+
+
+def open_questions(middle: Middle) -> list:
+    return middle.wiring.questions.listing()
+
+
+def paid(record: str, source: str, **data: object):
+    return payment(record, source=source, status="paid", **data)
+
+
+def total(middle: Middle) -> str:
+    return middle.fields("shop/order/1")["paid_total"]["amount"]
+
+
+def test_what_the_books_tell_of_money_that_the_shop_told_of_is_not_money_again(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+    middle.take(paid("h:1", "onec", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00", "the books have it twice, so it came twice"
+
+
+def test_neither_is_what_the_shop_tells_of_money_that_the_books_told_of(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    middle.take(paid("5", "shop", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+    middle.take(paid("6", "shop", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00"
+
+
+def test_one_movement_of_money_is_known_by_its_date_number_sum_and_payer(middle: Middle) -> None:
+    money = [{"system": "money", "type": "payment", "id": "2026-10-05:7:500.00:7707083893"}]
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=money))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=money))
+    assert total(middle) == "500.00", "the books know for which order it was"
+    assert middle.fields("shop/order/2")["paid_total"]["amount"] == "0.00"
+
+
+def test_a_refund_of_its_own_counts_against_what_was_received(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    middle.take(payment("r:1", source="onec", order=to_order(1), amount=rub(500), status="refund"))
+    assert total(middle) == "0.00"
+    assert middle.fields("shop/order/1")["payment_status"] == "refunded"
+
+
+def test_a_payment_of_a_statement_without_an_order_waits_for_a_person(middle: Middle) -> None:
+    middle.take(order(1, number="1001", total=rub(500)))
+    middle.take(paid("s1", "bank", amount=rub(500)))
+    (asked,) = open_questions(middle)
+    assert (asked["asks"], middle.outcome("payment/s1")) == ("order", ["WAITING"])
+    with pytest.raises(BadInput, match="there is no order '1002'"):
+        middle.wiring.questions.of_order(asked["id"], "1002", "anna")
+    middle.wiring.questions.of_order(asked["id"], "1001", "anna")
+    middle.heard()
+    assert total(middle) == "500.00"
+
+
+def test_a_payment_of_the_books_without_an_order_ends_until_they_name_one(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("g:-", "onec", amount=rub(500)))
+    assert middle.outcome("payment/g:-") == ["OVERRULED"]
+    assert open_questions(middle) == []
+
+
+def test_what_several_tell_of_in_one_batch_is_one_payment(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)))
+    middle.take(
+        paid("5", "shop", order=to_order(1), amount=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500))
+    )
+    assert total(middle) == "500.00"
+
+
+def test_and_so_it_is_when_their_order_is_in_it_too(middle: Middle) -> None:
+    middle.take(
+        order(1, total=rub(1000)),
+        payment("5", source="shop", order=to_order(1), amount=rub(500), status="pending"),
+        paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500)),
+        paid("g:1", "onec", at=LATEST, order=to_order(1), amount=rub(500)),
+    )
+    assert middle.one("SELECT count(*) AS n FROM entity WHERE kind = 'payment'")["n"] == 1
+    assert total(middle) == "500.00"
+
+
+def test_what_is_only_expected_is_no_money_that_came(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    middle.take(payment("g:1", source="onec", order=to_order(1), amount=rub(500), status="pending"))
+    middle.take(paid("g:1", "onec", at=LATER, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00"
+
+
+def test_the_books_tell_late_of_money_that_the_shop_has_given_back(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    middle.take(payment("5", LATER, source="shop", order=to_order(1), status="refunded"))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "0.00"
+
+
+def test_a_return_that_the_shop_marked_and_the_books_wrote_a_document_of_is_one(middle: Middle) -> None:
+    both = [paid(at, "shop", order=to_order(1), amount=rub(500)) for at in ("5", "6")]
+    middle.take(order(1, total=rub(1000)), *both)
+    middle.take(*[paid(f"g:{at}", "onec", order=to_order(1), amount=rub(500)) for at in (1, 2)])
+    middle.take(payment("5", LATER, source="shop", status="refunded"))
+    middle.take(payment("r:1", LATER, source="onec", order=to_order(1), amount=rub(500), status="refund"))
+    assert total(middle) == "500.00"
+
+
+def test_so_is_one_that_the_bank_tells_of_and_then_the_books(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("5", "shop", order=to_order(1), amount=rub(1000)))
+    middle.take(payment("s1", source="bank", order=to_order(1), amount=rub(300), status="refund"))
+    middle.take(payment("r:1", LATER, source="onec", order=to_order(1), amount=rub(300), status="refund"))
+    assert total(middle) == "700.00"
+    middle.take(payment("r:2", LATER, source="onec", order=to_order(1), amount=rub(300), status="refund"))
+    assert total(middle) == "400.00"
+
+
+def test_what_was_given_back_counts_against_an_order_that_the_books_call_settled(middle: Middle) -> None:
+    middle.take(order(1, number="1001", total=rub(500)))
+    middle.take(said("onec", "order", "order/a", LATER, None, {"number": "1001", "settled": True}))
+    assert middle.fields("shop/order/1")["payment_status"] == "paid"
+    middle.take(payment("r:1", LATER, source="onec", order=to_order(1), amount=rub(200), status="refund"))
+    assert total(middle) == "300.00"
+    middle.take(payment("r:2", LATER, source="onec", order=to_order(1), amount=rub(400), status="refund"))
+    assert (total(middle), middle.fields("shop/order/1")["payment_status"]) == ("0.00", "refunded")
+
+
+def test_a_payment_that_is_deleted_wherever_it_was_is_no_money(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    assert total(middle) == "0.00"
+    middle.take(order(1, LATEST, comment="x"))
+    assert total(middle) == "0.00"
+    middle.take(paid("g:2", "onec", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+
+
+def test_one_that_another_system_still_has_is(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    assert total(middle) == "500.00"
+
+
+MONEY = [{"system": "money", "type": "payment", "id": "2026-10-05:7:500.00:7707083893"}]
+
+
+def test_money_that_the_books_assigned_first_stays_where_they_put_it(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    assert total(middle) == "500.00"
+    assert middle.letters() == []
+    assert middle.rows("SELECT rule FROM history WHERE what = 'overruled' AND field = 'order'")
+
+
+def test_payments_that_turn_out_to_be_one_leave_the_other_order(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    middle.take(paid("s1", "bank", at=LATER, order=to_order(2), amount=rub(500), records=MONEY))
+    assert total(middle) == "500.00"
+    assert middle.fields("shop/order/2")["paid_total"]["amount"] == "0.00"
+
+
+def test_a_known_payment_waits_for_the_order_that_the_books_name_now(middle: Middle) -> None:
+    middle.take(order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    assert middle.outcome("payment/g:1") == ["WAITING"]
+    middle.take(order(1, total=rub(500)))
+    assert total(middle) == "500.00"
+    assert middle.fields("shop/order/2")["paid_total"]["amount"] == "0.00"
+
+
+def test_a_question_about_money_that_the_books_tell_of_answers_itself(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)))
+    middle.take(paid("s1", "bank", amount=rub(500), records=MONEY))
+    assert len(open_questions(middle)) == 1
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    middle.wiring.chores.sweep()
+    middle.heard()
+    assert open_questions(middle) == []
+    assert total(middle) == "500.00"
+    assert middle.one("SELECT count(*) AS n FROM entity WHERE kind = 'payment'")["n"] == 1
+
+
+def test_a_person_is_told_to_correct_what_a_system_has_with_the_wrong_order(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    middle.take(paid("5", "shop", order=to_order(2), amount=rub(500), records=MONEY))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    assert [letter["cause"] for letter in middle.letters()] == ["payment moved by the books"]
+    assert (total(middle), middle.fields("shop/order/2")["paid_total"]["amount"]) == ("500.00", "0.00")
+    middle.take(payment("5", LATER, source="shop", order=to_order(2), status="refunded"))
+    assert total(middle) == "500.00", "the shop puts its own right; what the books say of the money stands"
+    assert middle.letters()[-1]["cause"] == "payment moved to another order"
+
+
+def test_a_payment_that_is_deleted_while_it_waits_for_its_order_is_no_money(middle: Middle) -> None:
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    middle.take(order(1, total=rub(500)))
+    assert total(middle) == "0.00"
+    assert middle.outcome("payment/g:1") == ["OVERRULED", "OVERRULED"]
