@@ -63,11 +63,14 @@ class Report:
     files: list[str] = field(default_factory=list)
     """What was read of an archive."""
     attempts: int = 1
+    replayed: bool = False
+    """Read once more by hand: what is known of a record since then stands."""
 
     def shown(self) -> dict[str, object]:
         """As it is kept."""
         numbers = {name: getattr(self, name) for name in ("documents", "new", "known", "unread", "attempts")}
-        return numbers | {"types": dict(self.types), "files": self.files}
+        again = {"replayed": True} if self.replayed else {}
+        return numbers | again | {"types": dict(self.types), "files": self.files}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Importing:
 
     def _import(self, file: File, lease: UUID) -> None:
         """One file to its end, whatever that is."""
-        report = Report(attempts=file.report.get("attempts", 1))
+        report = Report(attempts=file.report.get("attempts", 1), replayed=bool(file.report.get("replayed")))
         state, error = "done", None
         try:
             self._take(file, lease, report)
@@ -190,7 +193,8 @@ class Importing:
         base = self._base(file.place.system)
 
         def commit(connection: Connection) -> tuple[list[Event], int, int]:
-            events = [] if base else take_in(connection, taken.entries)
+            entries = self._still_news(connection, file, taken.entries) if report.replayed else taken.entries
+            events = [] if base else take_in(connection, entries)
             noted = self._nudge(connection, base, taken.entries) if base else 0
             unread = _bury(connection, file, taken.unread)
             if not exchange.go_on(connection, file.id, lease, report.shown(), seconds=self._lease_s):
@@ -204,6 +208,13 @@ class Importing:
         self._bells.publish(events)
         if base and noted:
             self._bells.ring(base, urgent=False)
+
+    @staticmethod
+    def _still_news(connection: Connection, file: File, entries: Sequence[Entry]) -> list[Entry]:
+        """Of an old file what nothing newer is known of: an old comment would pass for a change back."""
+        subjects = {entry.event.subject for entry in entries}
+        old = exchange.superseded(connection, file.place.system, subjects, file.created_at)
+        return [entry for entry in entries if entry.event.subject not in old]
 
     def _nudge(self, connection: Connection, base: str, entries: Sequence[Entry]) -> int:
         """Have the records looked at where they can be read. How many that was not waited for already."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -248,6 +248,7 @@ def claim(connection: Connection, lease: UUID, *, seconds: int) -> File | None:
         """UPDATE exchange_file SET state = 'importing', lease = %(lease)s,
                   lease_until = now() + make_interval(secs => %(seconds)s), updated_at = now(),
                   report = jsonb_build_object('attempts', coalesce((report ->> 'attempts')::int, 0) + 1)
+                           || CASE WHEN report ? 'replayed' THEN '{"replayed": true}'::jsonb ELSE '{}' END
            WHERE id = (
              SELECT id FROM exchange_file AS file
              WHERE (state = 'waiting' OR state = 'importing' AND lease_until < now()) AND NOT EXISTS (
@@ -343,10 +344,26 @@ def get(connection: Connection, file_id: int) -> File | None:
 
 def replay(connection: Connection, file_id: int) -> bool:
     """Have a file imported once more. False when it waits for that, or is in it."""
-    query = """UPDATE exchange_file SET state = 'waiting', error = NULL, report = '{}', finished_at = NULL,
-                      updated_at = now()
+    query = """UPDATE exchange_file SET state = 'waiting', error = NULL, report = '{"replayed": true}',
+                      finished_at = NULL, updated_at = now()
                WHERE id = %s AND state IN ('receiving', 'done', 'failed', 'aside')"""
     return run(connection, query, [file_id]) == 1
+
+
+def superseded(connection: Connection, system: str, subjects: Collection[str], at: datetime) -> set[str]:
+    """Records of a replayed file of which something newer is known: told by 1C since, or told to it by us."""
+    found = rows(
+        connection,
+        """SELECT record.type || '/' || record.external_id AS subject FROM record
+           WHERE system = %(system)s AND (type, external_id) IN (
+               SELECT split_part(subject, '/', 1), substr(subject, strpos(subject, '/') + 1)
+               FROM unnest(%(subjects)s::text[]) AS subject)
+             AND (written_at > %(at)s OR EXISTS (
+               SELECT 1 FROM event WHERE event.entity_id = record.entity_id AND event.source = record.system
+                 AND event.subject = record.type || '/' || record.external_id AND event.occurred_at > %(at)s))""",
+        {"system": system, "subjects": list(subjects), "at": at},
+    )
+    return {row["subject"] for row in found}
 
 
 def forget(connection: Connection, keep_days: int, limit: int = 200) -> int:

@@ -131,6 +131,20 @@ def test_what_one_file_says_of_an_order_is_dated_by_its_arrival(house: House) ->
     assert house.fields("onec/order/1001")["total"]["amount"] == "900.00"
 
 
+def test_a_replayed_file_says_nothing_of_what_we_have_told_1c_since(house: House) -> None:
+    file = house.send(file_of(returned("1001"), returned("1002")))
+    house.imported()
+    came = house.rows("SELECT created_at FROM exchange_file WHERE id = %s", file)[0]["created_at"]
+    subjects = ["order/1001", "order/1002", "order/1003"]
+    with house.ledger.transaction() as connection:
+        assert exchange.superseded(connection, "onec", subjects, came) == set()
+        connection.execute("UPDATE record SET written_at = now() WHERE external_id = '1002'")
+        assert exchange.superseded(connection, "onec", subjects, came) == {"order/1002"}
+        assert exchange.replay(connection, file)
+    house.imported()
+    assert house.file(file)["report"]["replayed"]
+
+
 # --- broken off ------------------------------------------------------------------------------------------------------
 
 
