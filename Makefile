@@ -27,7 +27,7 @@ up: install  ## run the bus for development until Ctrl-C
 	@$(BIN)/bus up
 
 test: install  ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: install  ## check style, types and floors
 	@$(BIN)/ruff check

@@ -23,7 +23,9 @@ ORIGIN = "3b0f7c1e-95a2-4e4b-9a55-1f0d7c7a9e01"
 def tables_of(zone: str = "Europe/Moscow", **settings: str) -> CodeTables:
     onec = {"kind": "commerceml", "user": "1c", "password": "secret", "zone": zone, "settings": settings}
     crm = {"kind": "bitrix24", "url": "https://crm.example/rest/1/a/", "application_token": "t"}
-    return Registry(from_document({"systems": {"crm": crm, "onec": onec}}, {})).tables("onec", "commerceml")
+    books = {"kind": "onec", "url": "https://1c.example/odata/standard.odata/", "user": "bus", "password": "secret"}
+    systems = {"crm": crm, "onec": onec, "books": books}
+    return Registry(from_document({"systems": systems}, {})).tables("onec", "commerceml")
 
 
 TABLES = tables_of()
