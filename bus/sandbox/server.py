@@ -61,14 +61,26 @@ def running(app: Starlette, port: int = 0) -> Iterator[str]:
         app.state.site.close()
 
 
+class Announced(uvicorn.Server):
+    """Tells where it is once it answers, and can be stopped in order: told before, a signal would meet it half-way."""
+
+    def __init__(self, config: uvicorn.Config, says: tuple[str, ...]) -> None:
+        super().__init__(config)
+        self._says = says
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for line in self._says:
+            print(line, flush=True)  # noqa: T201  # this is the command's output
+
+
 def serve(app: Starlette, port: int = 0) -> None:
-    """Serve until interrupted; prints the address first."""
+    """Serve until interrupted; prints the address when it answers."""
     server, listener = _server(app, port)
     base = f"http://{HOST}:{listener.getsockname()[1]}"
-    print(rest_url(base, app.state.site), flush=True)  # noqa: T201  # this is the command's output
-    print(f"{base}/_sandbox/", flush=True)  # noqa: T201
+    announced = Announced(server.config, (rest_url(base, app.state.site), f"{base}/_sandbox/"))
     try:
-        server.run(sockets=[listener])
+        announced.run(sockets=[listener])
     finally:
         app.state.site.close()
 
