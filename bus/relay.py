@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import inf
 from time import monotonic
 
@@ -31,6 +31,8 @@ _CHANNEL_LIMIT = 5_000
 _TURN = 1_000
 """Events that go out at a time, so that a payment comes between."""
 _CLOSE_S = 2.0
+_FIRST = "payments"
+"""The channel that waits for no other's turn."""
 
 _Lane = tuple[str, bool]
 """A system, and whether its payments lane is meant."""
@@ -124,19 +126,19 @@ class Relay:
         with self._changed:
             while True:
                 now = monotonic()
-                ready = [key for key, at in self._due.items() if at <= now or self._closing]
+                ready = {key for key, at in self._due.items() if at <= now or self._closing}
                 if ready:
                     self._wakes = 0.0
-                    return self._take(ready, now)
+                    return self._take(ready | ({_FIRST} & self._due.keys()), now)
                 if self._closing:
                     return None
                 self._wakes = min(self._due.values(), default=inf)
                 self._changed.wait(self._wakes - now if self._due else None)
 
-    def _take(self, ready: Sequence[_Key], now: float) -> tuple[list[Event], list[_Lane]]:
-        """Take out what goes now: payments first, and no more events than a turn has."""
+    def _take(self, ready: Collection[_Key], now: float) -> tuple[list[Event], list[_Lane]]:
+        """Take out what goes now: payments first, due or not, and no more events than a turn has."""
         events: list[Event] = []
-        for channel in sorted((key for key in ready if isinstance(key, str)), key=lambda key: key != "payments"):
+        for channel in sorted((key for key in ready if isinstance(key, str)), key=lambda key: key != _FIRST):
             room = _TURN - len(events)
             waiting = self._events[channel]
             events += waiting[:room]

@@ -96,7 +96,7 @@ def test_a_payment_goes_before_the_orders_that_waited_longer(held: Broker, relay
     relay.publish([order(number) for number in range(2, 5)])
     relay.publish([payment(5, order=to_order(1), amount=rub(1))])
     held.free.set()
-    until(lambda: len(held.turns) == 2)
+    until(lambda: len(held.subjects()) == 5)
     assert held.subjects()[1] == "payment/5"
 
 
