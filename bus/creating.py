@@ -8,7 +8,7 @@ from functools import partial
 from uuid import UUID
 
 from bus.claimed import Job
-from bus.ledger import entities, journal, questions
+from bus.ledger import entities, journal, questions, records
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.observe import fetched
@@ -35,7 +35,7 @@ class Creating:
             return []
         ids = [job.id for job in fresh]
         first = self._parts.ledger.run(
-            lambda connection: entities.begin_creating(connection, ids, self._system, record_type)
+            lambda connection: records.begin_creating(connection, ids, self._system, record_type)
         )
         begun = [job for job in fresh if job.id not in first]
         if not begun:
@@ -58,10 +58,10 @@ class Creating:
 
     def note(self, connection: Connection, jobs: Sequence[Job]) -> None:
         """Note, as they are sent, what creations are about to say, which are being finished, and what updates say."""
-        entities.promise(connection, self._system, {job.id: job.told for job in jobs if job.external_id is None})
-        entities.go_on(connection, self._system, [job.id for job in jobs if job.unfinished])
+        records.promise(connection, self._system, {job.id: job.told for job in jobs if job.external_id is None})
+        records.go_on(connection, self._system, [job.id for job in jobs if job.unfinished])
         known = {job.linked.id: job.told for job in jobs if job.external_id and job.linked and job.linked.id}
-        entities.telling(connection, known)
+        records.telling(connection, known)
 
     def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
         """Jobs whose record nobody has named yet; a named one that is there is linked."""
@@ -101,4 +101,4 @@ def know(system: str, known: Known, record_type: str, external_id: str, connecti
     entity = entities.hold(connection, [known.id])[known.id]
     entities.learn(connection, known.view.kind, {key: entity})
     journal.wake(connection, [questions.key(system, f"{record_type}/{external_id}")])
-    return entities.linked_row(connection, entity, system, record_type, external_id)
+    return records.linked_row(connection, entity, system, record_type, external_id)

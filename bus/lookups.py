@@ -15,7 +15,7 @@ import structlog
 from bus import channels, retry
 from bus.envelope import Event, version_order
 from bus.errors import POISON, BusError, Transient
-from bus.ledger import entities, journal, letters
+from bus.ledger import journal, letters, records
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
@@ -114,8 +114,8 @@ class LookUps:
         if us is None:
             return set()
         with self._parts.ledger.transaction() as connection:
-            ours = entities.ours(connection, self._system, record_type, ids)
-            bases = entities.bases(connection, self._system, record_type, list(ours))
+            ours = records.ours(connection, self._system, record_type, ids)
+            bases = records.bases(connection, self._system, record_type, list(ours))
         if not ours:
             return set()
         translator = self._parts.mappings.translator(self._kind, record_type)

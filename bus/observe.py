@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from bus.envelope import Event
 from bus.errors import BusError, ConfigError, Permanent
-from bus.ledger import entities, journal
+from bus.ledger import journal, records
 from bus.ledger.database import Connection
 from bus.model import Fields, flatten
 from bus.ports import Adapter, Entry, Raw
@@ -67,7 +67,7 @@ def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:
 
 
 def _differs(connection: Connection, event: Event) -> bool:
-    base = entities.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
+    base = records.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
     return base is not None and bool(differences(flatten(event.kind, event.data or {}), base))
 
 

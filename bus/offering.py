@@ -20,12 +20,13 @@ import structlog
 
 from bus import claimed, importing
 from bus.claimed import Job
-from bus.ledger import deliveries, entities, exchange, history, journal, letters, offers
+from bus.ledger import deliveries, entities, exchange, history, journal, letters, offers, records
 from bus.ledger.database import Connection
 from bus.ledger.deliveries import Done
-from bus.ledger.entities import Base, Known, Linked
+from bus.ledger.entities import Known, Linked
 from bus.ledger.exchange import File
 from bus.ledger.history import Line
+from bus.ledger.records import Base
 from bus.model import DERIVED, Fields
 from bus.parts import Parts
 from bus.systems import commerceml_writer as writer
@@ -100,9 +101,9 @@ class Offering:
         rows = offers.held(connection, system, lease)
         jobs = [job for job in claimed.jobs(connection, system, rows) if job.linked is not None]
         agreed = [(job, job.linked) for job in jobs if job.linked and job.linked.id and job.linked.external_id]
-        entities.set_bases(connection, [_base(job, linked) for job, linked in agreed])
+        records.set_bases(connection, [_base(job, linked) for job, linked in agreed])
         if unsure:
-            entities.telling(connection, {linked.id or 0: _before(linked) for _, linked in agreed if _before(linked)})
+            records.telling(connection, {linked.id or 0: _before(linked) for _, linked in agreed if _before(linked)})
         history.write(connection, [line for job, linked in agreed for line in _lines(system, job, linked)])
         fresh = entities.load(connection, [row["entity_id"] for row in rows])
         ends = [

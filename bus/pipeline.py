@@ -17,7 +17,7 @@ from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError, Permanent
 from bus.identify import Identified, identify
-from bus.ledger import conflicts, deliveries, entities, history, journal, letters, questions
+from bus.ledger import conflicts, deliveries, entities, history, journal, letters, questions, traits
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
@@ -410,7 +410,7 @@ class Pipeline:
         met = {(row["source"], who.entity[row["seq"]]) for row in told if row["seq"] in who.entity}
         questions.moot_records(connection, met)
         parties = [known for known in batch.known.values() if known.view.kind == "counterparty" and known.dirty]
-        entities.set_traits(connection, {known.id: matching.traits(known.view.fields) for known in parties})
+        traits.put(connection, {known.id: matching.traits(known.view.fields) for known in parties})
         return {questions.key(row["source"], row["subject"]) for row in told}
 
     def _mark(self, connection: Connection, batch: Batch) -> list[Due]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from bus import matching, requisites
-from bus.ledger import entities, questions
+from bus.ledger import questions, traits
 from bus.ledger.database import Connection, Row
-from bus.ledger.entities import Party
 from bus.ledger.questions import NEW, Question
+from bus.ledger.traits import Party
 from bus.matching import Likeness
 from bus.model import Fields, Json, flatten
 
@@ -43,19 +43,19 @@ class Recogniser:
         A record that is known is looked for only by requisites that are new to it.
         """
         fields = _last_words(batch)
-        met = entities.parties(connection, {entity for some in known.values() for entity in some})
-        traits: set[str] = set()
+        met = traits.parties(connection, {entity for some in known.values() for entity in some})
+        sought: set[str] = set()
         for row in batch:
             said, own = fields[row["seq"]], [met[entity] for entity in known[row["seq"]] if entity in met]
             natural = requisites.natural_key(said)
             if not own:
-                traits |= matching.traits(said)
+                sought |= matching.traits(said)
             elif natural and any(requisites.natural_key(one.fields) != natural for one in own):
-                traits.add(natural)
-        entities.trait_locks(connection, traits)
-        by_trait = entities.sharing(connection, traits)
+                sought.add(natural)
+        traits.lock(connection, sought)
+        by_trait = traits.sharing(connection, sought)
         near = {entity for some in by_trait.values() for entity in some}
-        parties = met | entities.parties(connection, near)
+        parties = met | traits.parties(connection, near)
         subjects = {(row["source"], row["subject"]) for row in batch}
         return cls(fields, questions.answers(connection, subjects), parties, by_trait)
 

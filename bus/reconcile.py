@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError
-from bus.ledger import entities, journal
+from bus.ledger import journal, records
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.model import flatten, money
 from bus.observe import differences, removal, take_in
@@ -211,7 +211,7 @@ class Reconcile:
         for record_type in {event.record_type for event in there}:
             some = [event for event in there if event.record_type == record_type]
             ids = [event.external_id for event in some]
-            bases = entities.bases(connection, system, record_type, ids)
+            bases = records.bases(connection, system, record_type, ids)
             moving = journal.moving(connection, system, [event.subject for event in some])
             for event in some:
                 drifts += _drift(event, bases.get(event.external_id), moving.get(event.subject))

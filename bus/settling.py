@@ -13,12 +13,12 @@ from bus.claimed import Job
 from bus.creating import know
 from bus.envelope import version_order
 from bus.errors import BusError, Dropped, Permanent, UnknownOutcome
-from bus.ledger import deliveries, entities, history, journal, letters
+from bus.ledger import deliveries, entities, history, journal, letters, records
 from bus.ledger.database import Connection
 from bus.ledger.deliveries import Later
-from bus.ledger.entities import Base
 from bus.ledger.history import Line
 from bus.ledger.letters import Letter
+from bus.ledger.records import Base
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, take_in
 from bus.parts import Parts
@@ -91,7 +91,7 @@ class Settling:
 
         def commit(connection: Connection) -> set[bool]:
             entities.hold(connection, [job.id for job in jobs])
-            entities.set_bases(connection, [base for job in jobs if (base := _agreed(job))])
+            records.set_bases(connection, [base for job in jobs if (base := _agreed(job))])
             return self._finish(connection, jobs, wrote=False)
 
         if jobs:
@@ -219,7 +219,7 @@ class Settling:
         new = [f"{self._system}/{record_type}/{one.result.id}" for one in successes if one.job.external_id is None]
         entities.key_locks(connection, new)
         entities.hold(connection, [one.job.id for one in successes])
-        entities.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
+        records.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
         history.write(connection, [line for one in successes for line in _lines(one)])
         due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
         refused = [_refused(one, one.error) for one in successes if one.error is not None]
@@ -251,7 +251,7 @@ class Settling:
         later: list[Later] = []
         unsent = [failure.job for failure in failures if failure.surely_not_created]
         if unsent:
-            entities.broke_off(connection, self._system, unsent[0].row["lease"], [job.id for job in unsent])
+            records.broke_off(connection, self._system, unsent[0].row["lease"], [job.id for job in unsent])
         for failure in failures:
             row, error = failure.job.row, failure.error
             decision = retry.decide(error, row["attempts"], self._limits, self._parts.now(), self._parts.rng)

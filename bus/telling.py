@@ -14,7 +14,7 @@ from uuid import UUID
 from bus import claimed, merge
 from bus.claimed import Job
 from bus.errors import POISON, BusError, NotReady, Permanent
-from bus.ledger import entities, offers
+from bus.ledger import entities, offers, records
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.model import Fields
@@ -253,15 +253,15 @@ class Telling:
         for item in told:
             if item.creating:
                 self._begin(connection, item, keys[item.known.id])
-        entities.promise(connection, self._system, {item.known.id: item.told for item in told if item.creating})
+        records.promise(connection, self._system, {item.known.id: item.told for item in told if item.creating})
         known = [(item.known.primary(self._system), item.told) for item in told if not item.creating]
-        entities.telling(connection, {linked.id: what for linked, what in known if linked and linked.id})
+        records.telling(connection, {linked.id: what for linked, what in known if linked and linked.id})
         return [one.document for one in mine]
 
     def _begin(self, connection: Connection, item: _Told, key: str) -> None:
         """From now on 1C may tell of it: by this id, be it before its success."""
         entities.learn(connection, item.known.view.kind, {key: item.known.id})
-        entities.begin_creating(connection, [item.known.id], self._system, item.type)
+        records.begin_creating(connection, [item.known.id], self._system, item.type)
         offers.name(connection, self._system, item.type, item.known.id, item.external_id)
 
 

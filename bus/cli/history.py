@@ -11,7 +11,7 @@ from bus.cli import screen
 from bus.cli.wiring import wired
 from bus.config import Config
 from bus.errors import BadInput
-from bus.ledger import entities, history
+from bus.ledger import entities, history, records
 from bus.ledger.database import Connection, one, rows
 
 _NAMES = ("at", "actor", "what", "system", "field", "old", "new", "rule", "call")
@@ -57,7 +57,7 @@ def _by_record(connection: Connection, name: str) -> UUID | None:
     record_type, _, external_id = rest.partition("/")
     if not external_id:
         return None
-    return entities.of_record(connection, system, record_type, [external_id]).get(external_id)
+    return records.of_record(connection, system, record_type, [external_id]).get(external_id)
 
 
 def _by_number(connection: Connection, name: str, config: Config) -> UUID | None:

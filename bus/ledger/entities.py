@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
-from zlib import crc32
 
 from bus.ledger import questions
-from bus.ledger.database import Connection, LostRace, Row, bulk, columns, one, rows, run
+from bus.ledger.database import Connection, LostRace, Row, bulk, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Kind
 
@@ -301,103 +300,6 @@ def _plain_record(entity: UUID, record: Linked) -> Row:
     }
 
 
-def begin_creating(connection: Connection, entities: Collection[UUID], system: str, record_type: str) -> set[UUID]:
-    """Note, before the call, that records are being created. Those of which it is the first attempt.
-
-    For these there is nothing to probe for.
-    """
-    made = rows(
-        connection,
-        """INSERT INTO record (entity_id, system, type, state)
-           SELECT entity_id, %(system)s, %(type)s, 'creating' FROM unnest(%(entities)s::uuid[]) AS new(entity_id)
-           WHERE NOT EXISTS (SELECT 1 FROM record
-             WHERE record.entity_id = new.entity_id AND system = %(system)s AND state <> 'deleted')
-           ON CONFLICT (entity_id, system, type) WHERE state = 'creating' DO NOTHING RETURNING entity_id""",
-        {"entities": sorted(entities), "system": system, "type": record_type},
-    )
-    return {row["entity_id"] for row in made}
-
-
-def linked_row(connection: Connection, entity: UUID, system: str, record_type: str, external_id: str) -> int:
-    """The row of a record we created, once its id is known.
-
-    The one noted as being created, or the one that an event of the new record made while our answer was on its way.
-    """
-    where = {"entity": entity, "system": system, "type": record_type, "external": external_id}
-    found = one(
-        connection,
-        "SELECT id FROM record WHERE system = %(system)s AND type = %(type)s AND external_id = %(external)s",
-        where,
-    )
-    mine = "entity_id = %(entity)s AND system = %(system)s AND type = %(type)s AND state = 'creating'"
-    if found:
-        run(connection, f"DELETE FROM record WHERE {mine}", where)  # noqa: S608 - ours
-    else:
-        found = one(
-            connection,
-            f"UPDATE record SET external_id = %(external)s, state = 'linked' WHERE {mine} RETURNING id",  # noqa: S608
-            where,
-        ) or one(
-            connection,
-            """INSERT INTO record (entity_id, system, type, external_id, state)
-               VALUES (%(entity)s, %(system)s, %(type)s, %(external)s, 'linked') RETURNING id""",
-            where,
-        )
-    if found is None:
-        raise LostRace
-    return int(found["id"])
-
-
-def promise(connection: Connection, system: str, promised: Mapping[UUID, Fields]) -> None:
-    """Note what creations are about to say, and when. Whoever finds a record knows our own words from a person's."""
-    if not promised:
-        return
-    run(
-        connection,
-        """UPDATE record SET promised = new.promised, creating_since = now(), updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, promised jsonb)
-           WHERE record.entity_id = new.entity_id AND system = %s AND state = 'creating'""",
-        [bulk([{"entity_id": entity, "promised": fields} for entity, fields in promised.items()]), system],
-    )
-
-
-def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
-    """Note that creations which broke off are about to be finished."""
-    if not ids:
-        return
-    run(
-        connection,
-        "UPDATE record SET creating_since = now() WHERE entity_id = ANY(%s) AND system = %s AND promised <> '{}'",
-        [list(ids), system],
-    )
-
-
-def broke_off(connection: Connection, system: str, lease: UUID, ids: Collection[UUID]) -> None:
-    """Note that calls which were to create surely did nothing: no late effect of theirs need be waited for.
-
-    Only of those whose claim is still ours: another may be at it by now.
-    """
-    run(
-        connection,
-        """UPDATE record SET creating_since = NULL FROM delivery
-           WHERE record.entity_id = ANY(%s) AND record.system = %s AND (record.state = 'creating' OR promised <> '{}')
-             AND delivery.entity_id = record.entity_id AND delivery.system = record.system AND delivery.lease = %s""",
-        [list(ids), system, lease],
-    )
-
-
-def telling(connection: Connection, told: Mapping[int, Fields]) -> None:
-    """Note what updates are about to say, by record: whoever reads it before our answer is in knows it for our word."""
-    if not told:
-        return
-    run(
-        connection,
-        """UPDATE record SET telling = new.told FROM jsonb_to_recordset(%s) AS new(id bigint, told jsonb)
-           WHERE record.id = new.id""",
-        [bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())])],
-    )
-
-
 def eldest(connection: Connection, ids: Collection[UUID]) -> UUID:
     """Of several entities that are one, the one to keep."""
     found = one(connection, "SELECT id FROM entity WHERE id = ANY(%s) ORDER BY created_at, id LIMIT 1", [list(ids)])
@@ -436,15 +338,6 @@ def key_locks(connection: Connection, keys: Collection[str]) -> None:
            FROM (SELECT unnest(%s::text[]) AS key ORDER BY 1) AS ordered""",
         [sorted(keys)],
     )
-
-
-_TRAIT_LOCKS = 512
-"""A batch of a thousand counterparties has many more traits than the server has room for locks."""
-
-
-def trait_locks(connection: Connection, traits: Collection[str]) -> None:
-    """The same for traits: who looks for one and who is about to have it see each other."""
-    key_locks(connection, {f"trait/{crc32(trait.encode()) % _TRAIT_LOCKS}" for trait in traits})
 
 
 def move(connection: Connection, lost: UUID, kept: UUID) -> None:
@@ -498,68 +391,6 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A counterparty as it is recognised by: what it says, and the systems that have a live record of it."""
-
-    fields: Fields
-    systems: set[str]
-
-
-_ALIKE = 50
-"""So many that share one trait are looked at: a name or an address that more have tells nothing."""
-
-
-def sharing(connection: Connection, traits: Collection[str]) -> dict[str, set[UUID]]:
-    """Which counterparties have each of these traits."""
-    found: dict[str, set[UUID]] = {}
-    if not traits:
-        return found
-    for row in rows(
-        connection,
-        """SELECT wanted.trait, alike.entity_id FROM unnest(%s::text[]) AS wanted(trait), LATERAL (
-             SELECT entity_id FROM trait WHERE trait.trait = wanted.trait LIMIT %s) AS alike""",
-        [list(traits), _ALIKE],
-    ):
-        found.setdefault(row["trait"], set()).add(row["entity_id"])
-    return found
-
-
-def parties(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Party]:
-    """What these counterparties say, and where they are."""
-    if not ids:
-        return {}
-    found = rows(
-        connection,
-        """SELECT entity.id, entity.fields, ARRAY(
-             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems
-           FROM entity WHERE id = ANY(%s) AND merged_into IS NULL""",
-        [list(ids)],
-    )
-    return {row["id"]: Party(row["fields"], set(row["systems"])) for row in found}
-
-
-def set_traits(connection: Connection, traits: Mapping[UUID, Collection[str]]) -> None:
-    """What these counterparties are found by from now on."""
-    if not traits:
-        return
-    pairs = [{"entity_id": entity, "trait": trait} for entity, some in traits.items() for trait in some]
-    run(
-        connection,
-        """DELETE FROM trait WHERE entity_id = ANY(%(ids)s) AND NOT EXISTS (
-             SELECT 1 FROM jsonb_to_recordset(%(pairs)s) AS new(entity_id uuid, trait text)
-             WHERE new.entity_id = trait.entity_id AND new.trait = trait.trait)""",
-        {"ids": list(traits), "pairs": bulk(pairs)},
-    )
-    run(
-        connection,
-        """INSERT INTO trait (entity_id, trait)
-           SELECT entity_id, trait FROM jsonb_to_recordset(%s) AS new(entity_id uuid, trait text)
-           ORDER BY entity_id, trait ON CONFLICT DO NOTHING""",
-        [bulk(pairs)],
-    )
-
-
 def part(connection: Connection, system: str, record_type: str, external_id: str) -> UUID | None:
     """Take a counterparty's record from its entity, with the key it is known by. The entity it was part of.
 
@@ -577,73 +408,3 @@ def part(connection: Connection, system: str, record_type: str, external_id: str
     run(connection, "DELETE FROM identity WHERE kind = 'counterparty' AND key = %s", [key])
     gone = "DELETE FROM record WHERE entity_id = %s AND system = %s AND type = %s AND external_id = %s"
     return entity if run(connection, gone, [entity, system, record_type, external_id]) == 1 else None
-
-
-def of_record(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, UUID]:
-    """Entities by their records' external ids."""
-    found = rows(
-        connection,
-        "SELECT external_id, entity_id FROM record WHERE system = %s AND type = %s AND external_id = ANY(%s)",
-        [system, record_type, list(ids)],
-    )
-    return {row["external_id"]: row["entity_id"] for row in found}
-
-
-def bases(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, Fields]:
-    """What linked records held when we last knew, by external id."""
-    found = rows(
-        connection,
-        """SELECT external_id, base FROM record
-           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND state = 'linked'""",
-        [system, record_type, list(ids)],
-    )
-    return {row["external_id"]: row["base"] for row in found}
-
-
-def ours(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, int]:
-    """Records whose last change that we know of was our own write: their versions, by external id."""
-    found = rows(
-        connection,
-        """SELECT external_id, version FROM record WHERE system = %s AND type = %s AND external_id = ANY(%s)
-             AND state = 'linked' AND ours AND version IS NOT NULL""",
-        [system, record_type, list(ids)],
-    )
-    return {row["external_id"]: row["version"] for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """What a write of ours showed of a record: what it holds of that now."""
-
-    id: int
-    external_id: str
-    delta: Fields
-    version: int | None
-    ours: bool = True
-    """Nobody else changed it since we last knew it."""
-    own: Fields = field(default_factory=dict)
-    """Of it, what only we may say: no event ever tells it."""
-    forget: tuple[str, ...] = ()
-    """What is not known of it any more."""
-
-
-def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
-    """After writes: what the records hold now is laid over their bases.
-
-    Only what was written: an event may have brought other news meanwhile. What a newer version has said while our
-    answer was on its way is left standing, save what no event tells.
-    """
-    run(
-        connection,
-        """UPDATE record SET
-             base = CASE WHEN record.version > new.version THEN new.delta || record.base || new.own
-                         ELSE (record.base - ARRAY(SELECT jsonb_array_elements_text(new.forget))) || new.delta END,
-             version = greatest(record.version, new.version),
-             ours = new.ours AND coalesce(record.version <= new.version, true),
-             external_id = new.external_id, state = 'linked', promised = '{}', telling = '{}', written_at = now(),
-             updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, delta jsonb, version bigint, ours boolean,
-                                              own jsonb, forget jsonb)
-           WHERE record.id = new.id""",
-        [bulk([columns(item) for item in bases])],
-    )

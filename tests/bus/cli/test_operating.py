@@ -7,7 +7,7 @@ import pytest
 
 from bus.cli.letters import every
 from bus.envelope import parse
-from bus.ledger import conflicts, entities, journal, letters
+from bus.ledger import conflicts, entities, journal, letters, records
 from bus.ledger.conflicts import Question
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
@@ -145,7 +145,7 @@ def known(wiring):
         journal.record(connection, [Entry(event)])
     wiring.pipeline.process([event])
     with wiring.ledger.transaction() as connection:
-        return entities.of_record(connection, "onec", "order", ["1"])["1"]
+        return records.of_record(connection, "onec", "order", ["1"])["1"]
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from bus.channels import BULK, NORMAL, URGENT
-from bus.ledger import deliveries, entities
+from bus.ledger import deliveries, entities, records
 from bus.ledger.database import Connection, Row
 from bus.ledger.deliveries import Due
 from tests.bus.ledger.middle import Middle, built
@@ -158,7 +158,7 @@ def test_what_is_on_its_way_is_taken_by_nobody(connection: Connection, entity: U
 def test_what_is_being_created_is_left_to_whoever_began_it(connection: Connection, entity: UUID) -> None:
     mark(connection, entity)
     claim(connection)
-    entities.begin_creating(connection, [entity], "crm", "deal")
+    records.begin_creating(connection, [entity], "crm", "deal")
     mark(connection, entity, URGENT)
     assert claim(connection, urgent=True) == []
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from bus.ledger import deliveries, entities, letters
+from bus.ledger import deliveries, entities, letters, records
 from bus.ledger.database import Connection
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import LostRace
@@ -62,7 +62,7 @@ def test_the_answer_of_a_lane_waits_for_who_holds_the_entity(middle: Middle) -> 
     def answer() -> None:
         with middle.ledger.transaction() as connection:
             assert entities.hold(connection, [known.id]) == {known.id: known.id}
-            entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "x"}, 9)])
+            records.set_bases(connection, [records.Base(record.id, "7", {"comment": "x"}, 9)])
 
     lane = Thread(target=answer)
     with middle.ledger.transaction() as connection:
@@ -113,7 +113,7 @@ def test_a_newer_version_that_an_event_brought_stands_against_a_lanes_late_answe
     assert record is not None
     assert record.id is not None
     with middle.ledger.transaction() as connection:
-        entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "older"}, 19)])
+        records.set_bases(connection, [records.Base(record.id, "7", {"comment": "older"}, 19)])
     assert middle.one("SELECT base, version, ours FROM record") == {
         "base": {"comment": "newer"},
         "version": 20,
@@ -125,11 +125,11 @@ def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_fir
     middle.take(order(1, comment="x"))
     entity = middle.entity("shop/order/1").id
     with middle.ledger.transaction() as connection:
-        assert entities.begin_creating(connection, [entity], "crm", "deal") == {entity}
-        assert entities.begin_creating(connection, [entity], "crm", "deal") == set()
+        assert records.begin_creating(connection, [entity], "crm", "deal") == {entity}
+        assert records.begin_creating(connection, [entity], "crm", "deal") == set()
     middle.take(deal(7, records=[to_order(1)]))
     with middle.ledger.transaction() as connection:
-        entities.linked_row(connection, entity, "crm", "deal", "7")
+        records.linked_row(connection, entity, "crm", "deal", "7")
     assert middle.rows("SELECT external_id, state FROM record WHERE system = 'crm'") == [
         {"external_id": "7", "state": "linked"}
     ]
@@ -137,8 +137,8 @@ def test_a_creation_is_begun_once_and_becomes_the_record_whoever_tells_of_it_fir
 
 def test_a_record_deleted_there_is_not_created_again_but_another_system_may_have_one(connection: Connection) -> None:
     entity = made(connection)
-    assert entities.begin_creating(connection, [entity], "crm", "deal")
-    assert entities.begin_creating(connection, [entity], "shop", "order")
+    assert records.begin_creating(connection, [entity], "crm", "deal")
+    assert records.begin_creating(connection, [entity], "shop", "order")
 
 
 def test_uniting_moves_letters_and_ends_the_lost_ones_deliveries(middle: Middle) -> None:
@@ -192,7 +192,7 @@ def test_a_lanes_answer_lays_only_what_it_wrote_over_a_base_that_others_have_cha
     assert record.id is not None
     middle.take(deal(7, version=21, lines=[{"name": "Pot", "quantity": 1, "price": 9}]))
     with middle.ledger.transaction() as connection:
-        entities.set_bases(connection, [entities.Base(record.id, "7", {"comment": "ours"}, 22)])
+        records.set_bases(connection, [records.Base(record.id, "7", {"comment": "ours"}, 22)])
     base = middle.one("SELECT base FROM record")["base"]
     assert base["comment"] == "ours"
     assert [line["name"] for line in base["lines"]] == ["Pot"]
@@ -206,18 +206,18 @@ def test_what_only_we_say_is_kept_though_a_newer_version_came_before_our_answer(
     delta = {"comment": "older", "payment_status": "paid"}
     with middle.ledger.transaction() as connection:
         own = {"payment_status": "paid"}
-        entities.set_bases(connection, [entities.Base(record.id, "7", delta, 19, own=own)])
+        records.set_bases(connection, [records.Base(record.id, "7", delta, 19, own=own)])
     assert middle.one("SELECT base FROM record")["base"] == {"comment": "newer", "payment_status": "paid"}
 
 
 def test_a_call_that_is_not_ours_any_more_does_not_tell_that_it_broke_off(connection: Connection) -> None:
     entity, lease = made(connection), uuid4()
-    entities.begin_creating(connection, [entity], "crm", "deal")
-    entities.promise(connection, "crm", {entity: {"comment": "x"}})
+    records.begin_creating(connection, [entity], "crm", "deal")
+    records.promise(connection, "crm", {entity: {"comment": "x"}})
     deliveries.mark(connection, [deliveries.Due(entity, "crm", 5, None)])
     deliveries.claim(connection, "crm", lease, seconds=60, limit=5, urgent=False)
-    entities.broke_off(connection, "crm", uuid4(), [entity])
+    records.broke_off(connection, "crm", uuid4(), [entity])
     since = "SELECT creating_since FROM record"
     assert connection.execute(since).fetchone()["creating_since"] is not None
-    entities.broke_off(connection, "crm", lease, [entity])
+    records.broke_off(connection, "crm", lease, [entity])
     assert connection.execute(since).fetchone()["creating_since"] is None

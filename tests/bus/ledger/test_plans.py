@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from bus.assigning import Assigner, Received, told
-from bus.ledger import deliveries, entities, exchange, journal, questions
+from bus.ledger import deliveries, entities, exchange, journal, questions, records, traits
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.questions import Question
 from bus.merge import Outcome
@@ -163,9 +163,9 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "wake answered": lambda connection: journal.wake(connection, [questions.key("onec", "counterparty/Firm 7")]),
     "merging": lambda connection: journal.merging(connection, "onec"),
     "payments of orders": lambda connection: entities.payments_of(connection, [uuid4() for _ in range(50)]),
-    "sharing": lambda connection: entities.sharing(connection, [f"name:firm {at}" for at in range(200)]),
-    "parties": lambda connection: entities.parties(connection, {uuid4() for _ in range(200)}),
-    "set traits": lambda connection: entities.set_traits(connection, {_firm(connection): ["name:x", "phone:y"]}),
+    "sharing": lambda connection: traits.sharing(connection, [f"name:firm {at}" for at in range(200)]),
+    "parties": lambda connection: traits.parties(connection, {uuid4() for _ in range(200)}),
+    "set traits": lambda connection: traits.put(connection, {_firm(connection): ["name:x", "phone:y"]}),
     "ask": lambda connection: questions.ask(connection, [_question(at) for at in range(50)], seconds=60),
     "answers": lambda connection: questions.answers(
         connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}
@@ -178,7 +178,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "assigned": lambda connection: told(connection, [payment(at, LATER, amount=rub(1)) for at in range(50)]),
     "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
     "page": lambda connection: entities.page(connection, uuid4()),
-    "bases": lambda connection: entities.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
+    "bases": lambda connection: records.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
 }
 
 
