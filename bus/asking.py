@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from bus import points
 from bus.config import Config
 from bus.errors import BusError, NotReady, Permanent, Transient, UnknownOutcome
 from bus.ledger import conflicts, entities
@@ -61,6 +62,8 @@ class Asking:
             log.warning("task.refused", conflict=row["id"], reason=str(error))
             self._ledger.run(partial(conflicts.tasked, conflict_id=row["id"], state="none"))
             return False
+        if __debug__:
+            points.here("task.added")
         self._ledger.run(partial(conflicts.tasked, conflict_id=row["id"], state="there", task_id=task_id))
         log.info("task.made", conflict=row["id"], task=task_id)
         if row["escalated_at"]:

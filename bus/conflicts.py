@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from bus import merge
+from bus import merge, points
 from bus.envelope import Event
 from bus.errors import BadInput
 from bus.ledger import conflicts, entities, journal, letters
@@ -39,6 +39,8 @@ class Conflicts:
                 raise BadInput(f"choose one of: {', '.join(sorted(row['options']))}", field="source")
             event = self._close(connection, row, "decided", row["options"][source]["value"], actor)
             letters.acted(connection, actor, "decide", f"conflict {conflict_id}", {"source": source})
+        if __debug__:
+            points.here("conflict.closed")
         self._bells.publish([event])
 
     def expire(self) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from bus import points
 from bus.claimed import Job
 from bus.ledger import entities, journal, questions, records
 from bus.ledger.database import Connection
@@ -43,6 +44,8 @@ class Creating:
         found = self._adapter.find(record_type, [str(job.id) for job in begun])
         for job in begun:
             if record := found.get(str(job.id)):
+                if __debug__:
+                    points.here("lane.linking")
                 self._parts.ledger.run(partial(know, self._system, job.known, record_type, record.id))
         self._reload(begun)
         return [job for job in begun if job.external_id is None and self.wait_until(job)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from bus import points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import BadInput
@@ -54,6 +55,8 @@ class DeadLetters:
             }
             for row in taken:
                 letters.acted(connection, actor, "retry", f"dead letter {row['id']}", {"cause": row["cause"]})
+        if __debug__:
+            points.here("letter.revived")
         self._bells.publish(events)
         for system in systems | {row["system"] for row in taken}:
             if system in self._config.systems and self._config.systems[system].url:

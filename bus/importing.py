@@ -20,7 +20,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from bus import exchange_archives, exchange_names
+from bus import exchange_archives, exchange_names, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BadInput, BusError
@@ -201,7 +201,11 @@ class Importing:
                 raise _Lost
             return events, noted, unread
 
+        if __debug__:
+            points.here("import.translated")
         events, noted, unread = self._ledger.run(commit)
+        if __debug__:
+            points.here("import.journaled")
         report.new += len(events) + noted
         report.known += len(taken.entries) - len(events) - noted
         report.unread += unread

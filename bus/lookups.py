@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from bus import channels, retry
+from bus import channels, points, retry
 from bus.envelope import Event, version_order
 from bus.errors import POISON, BusError, Transient
 from bus.ledger import journal, letters, records
@@ -48,12 +48,16 @@ class LookUps:
                 limit=self._adapter.batch if self._urgent else self._adapter.reach,
                 urgent=self._urgent,
             )
+        if __debug__:
+            points.here("lookup.claimed")
         left = list(rows)
         try:
             left = self._seen_through(left, lease)
             while left:
                 portion = self._portion(left)
                 events = self._fetch(portion, lease)
+                if __debug__:
+                    points.here("lookup.journaled")
                 taken = {row["seq"] for row in portion}
                 left = [row for row in left if row["seq"] not in taken]
                 self._parts.pipeline.process(events)
@@ -84,6 +88,8 @@ class LookUps:
     def _fetch(self, rows: list[Row], lease: UUID) -> list[Event]:
         """Read a portion and commit what it tells: what was read is kept, whatever becomes of the rest."""
         present, forbidden = self._present(_by_type(rows))
+        if __debug__:
+            points.here("lookup.read")
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []
         for row in rows:

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bus import claimed, importing
+from bus import claimed, importing, points
 from bus.claimed import Job
 from bus.ledger import deliveries, entities, exchange, history, journal, letters, offers, records
 from bus.ledger.database import Connection
@@ -60,6 +60,8 @@ class Offering:
         """
         documents = [] if self._behind(system) else Telling(system, profile, self._parts).documents(lease)
         zone = ZoneInfo(self._parts.config.systems[system].zone)
+        if __debug__:
+            points.here("offer.told")
         xml = writer.write_orders(documents, profile, self._parts.now().astimezone(zone))
         log.info("offer.made", system=system, profile=profile, orders=len(documents))
         return Offer(xml, len(documents))
@@ -110,6 +112,8 @@ class Offering:
             Done(row["entity_id"], system, lease, row["wanted"] - self._differs(fresh[row["entity_id"]], system), True)
             for row in rows
         ]
+        if __debug__:
+            points.here("offer.agreed")
         deliveries.done(connection, ends, window_s=self._parts.config.limits.loop_window_s)
         letters.resolve_deliveries(connection, [row["entity_id"] for row in rows], system)
         return len(agreed)

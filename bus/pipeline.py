@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from bus import channels, matching, merge
+from bus import channels, matching, merge, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError, Permanent
@@ -122,6 +122,8 @@ class Pipeline:
             done = self._ledger.run(lambda connection: self._path(connection, seqs, more=_TAKEN - len(seqs)))
         except _POISON as error:
             return self._one_by_one(seqs, error)
+        if __debug__:
+            points.here("path.committed")
         self._tell(done)
         return done.outcomes
 
@@ -154,16 +156,25 @@ class Pipeline:
             return Done()
         if more:
             taken += journal.take_more(connection, taken, more)
+        if __debug__:
+            points.here("path.taken")
         taken.sort(key=lambda row: (row["occurred_at"], row["seq"]))
         who = identify(connection, taken, self._config)
         batch = Batch(self._locked(connection, who))
         self._unite(connection, who, batch)
         self._orders_of_payments(connection, who, batch)
+        if __debug__:
+            points.here("path.locked")
         for row in taken:
             self._merge(row, who, batch)
         self._doubt(batch)
         self._settle(connection, batch)
-        return self._save(connection, who, batch, taken)
+        if __debug__:
+            points.here("path.merged")
+        done = self._save(connection, who, batch, taken)
+        if __debug__:
+            points.here("path.saved")
+        return done
 
     @staticmethod
     def _locked(connection: Connection, who: Identified) -> dict[UUID, Known]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bus import points
 from bus.envelope import Event, parse
 from bus.ledger import deliveries, journal
 from bus.ledger.database import Connection, Ledger
@@ -54,6 +55,8 @@ class Publisher:
             lambda connection: _journaled(connection, arrivals),
             one_statement=not systems,  # events alone are one INSERT
         )
+        if __debug__:
+            points.here("publish.journaled")
         self._bells.publish(events)
         for system in sorted(systems):
             self._bells.ring(system, urgent=False)
@@ -63,6 +66,8 @@ class Publisher:
         """Publish again what is pending and nobody took, and what waits for something known. How many events."""
         with self._ledger.transaction() as connection:
             events = journal.wake_known(connection) + journal.unpublished(connection, older_s=older_s)
+        if __debug__:
+            points.here("sweep.claimed")
         self._bells.publish(events)
         return len(events)
 

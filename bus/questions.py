@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from bus import channels
+from bus import channels, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import BadInput
@@ -127,6 +127,8 @@ class Questions:
         return journal.wake(connection, [questions.key(row["system"], row["subject"])])
 
     def _go_on(self, row: Row, woken: list[Event]) -> None:
+        if __debug__:
+            points.here("question.answered")
         self._bells.publish(woken)
         if row["entity_id"] is not None and row["system"] in self._config.called:
             self._bells.ring(row["system"], urgent=False)

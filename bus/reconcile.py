@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from psycopg.types.json import Jsonb
 
+from bus import points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError
@@ -181,10 +182,16 @@ class Reconcile:
             times.append(made[0].event.time)
             seen += made
             _count(report, made[0].event)
+        if __debug__:
+            points.here("reconcile.read")
         with self._ledger.transaction() as connection:
             drifts = [] if run_id is None else self._drifts(connection, adapter.system, seen)
             new = take_in(connection, seen)
+        if __debug__:
+            points.here("reconcile.journaled")
         self._pipeline.process(new)
+        if __debug__:
+            points.here("reconcile.merged")
         if run_id is not None:
             self._note(run_id, drifts, {event.subject for event in new}, report)
         return times

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import structlog
 
-from bus import claimed, merge
+from bus import claimed, merge, points
 from bus.claimed import Job
 from bus.creating import Creating
 from bus.envelope import version_order
@@ -63,6 +63,8 @@ class Sending:
     def take(self) -> int:
         """Bring one round of records to what they should be. How many deliveries were taken."""
         jobs = self._claimed()
+        if __debug__:
+            points.here("lane.claimed")
         for record_type, some in self._sorted(jobs).items():
             try:
                 self._send(record_type, some)
@@ -114,6 +116,8 @@ class Sending:
         self._settling.fail([Failure(job, reason) for job, reason in left.items()])
         rest = [job for job in rest if job not in left]
         early = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
+        if __debug__:
+            points.here("lane.begun")
         writes = translator.writes(self._tables)
         early += [job for job in rest if job.unheard(writes) and self._creating.wait_until(job)]
         self._put_off(early)
@@ -164,6 +168,8 @@ class Sending:
         parts = translator.asks(due, self._tables)
         read_at = self._parts.ledger.now()
         present, forbidden = fetched(self._adapter, record_type, [str(job.external_id) for job in there], parts)
+        if __debug__:
+            points.here("lane.read")
         news: list[Entry] = []
         failures = [Failure(job, forbidden[str(job.external_id)]) for job in there if job.external_id in forbidden]
         for job in there:
@@ -287,7 +293,11 @@ class Sending:
             except BusError as error:
                 self._settling.fail([Failure(job, error) for job in claimed])
                 return
+            if __debug__:
+                points.here("lane.launched")
             results = self._adapter.write([job.write for job in group if job.write]) if group else []
+            if __debug__:
+                points.here("lane.sent")
             try:
                 self._settling.write(record_type, group, results, translator)
             except (*POISON, BusError) as error:  # it was sent: what became of it is looked up, not taken for nothing

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from bus import channels, retry
+from bus import channels, points, retry
 from bus.claimed import Job
 from bus.creating import know
 from bus.envelope import version_order
@@ -137,9 +137,10 @@ class Settling:
             except BusError as error:  # written, but the answer is not of the shape that the system promises
                 failures.append(Failure(job, error))
         self.observe([one.between for one in successes if one.between])
-        self._ring(
-            self._parts.ledger.run(lambda connection: self._commit(connection, record_type, successes, failures))
-        )
+        due = self._parts.ledger.run(lambda connection: self._commit(connection, record_type, successes, failures))
+        if __debug__:
+            points.here("lane.settled")
+        self._ring(due)
         for one in successes:
             entity, record, call = str(one.job.id), one.result.id, one.result.call
             log.info("delivery.written", system=self._system, entity=entity, record=record, call=call)
@@ -221,6 +222,8 @@ class Settling:
         entities.hold(connection, [one.job.id for one in successes])
         records.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
         history.write(connection, [line for one in successes for line in _lines(one)])
+        if __debug__:
+            points.here("lane.settling")
         due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
         refused = [_refused(one, one.error) for one in successes if one.error is not None]
         self._give_back(connection, [*failures, *refused])

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bus import assigning, requisites
+from bus import assigning, points, requisites
 from bus.assigning import Assigned, Assigner, Received
 from bus.config import Config
 from bus.envelope import Event, parse
@@ -157,6 +157,8 @@ class Statements:
             events, asked = self._assigned(connection, system, payments, taken)
             if asked and not dry_run:
                 questions.ask(connection, asked, seconds=self._config.limits.wait_deadline_s)
+        if __debug__:
+            points.here("statement.assigned")
         if not dry_run:
             taken.accepted = self._publisher.publish(events)
         taken.faults = tuple(map(str, statement.faults)) + taken.faults

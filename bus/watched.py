@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import structlog
 
+from bus import points
 from bus.config import Config
 from bus.folders import Folder, Kept
 from bus.ledger.database import Ledger
@@ -59,6 +60,8 @@ class Watched:
     def _read(self, system: str, source: BinaryIO) -> list[str]:
         """What it came to, for the person who looks. Raises Kept where documents could not be read, BadInput."""
         taken = self._statements.take(system, bank_statement.read(source))
+        if __debug__:
+            points.here("statement.taken")
         if taken.faults:
             raise Kept(["Correct these and put the file back; what was taken is known.", *taken.report()])
         return taken.report()
