@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
-from bus.errors import BusError, Permanent, UnknownOutcome
+from bus.errors import Permanent, UnknownOutcome
 from bus.model import Json
 from bus.ports import Alike, Failed, Raw, RawRecord, Write, Written
 from bus.systems import bitrix24_contacts as contact
@@ -24,9 +24,9 @@ from bus.systems.bitrix24_items import (
     list_of,
     lists_of,
 )
-from bus.systems.bitrix_errors import Duplicate, NotFound
+from bus.systems.bitrix_errors import Duplicate
 from bus.systems.bitrix_rest import PAGE, Command, Outcome, Rest, Result, fit_for_batch, rows_of
-from bus.systems.jobs import Asked, Job, alive, carry, chunks, numbers, value_of
+from bus.systems.jobs import Asked, Job, alive, carry, chunks, numbers, read_back, value_of
 
 _TYPE = "deal"
 _BATCH = 49
@@ -95,7 +95,8 @@ class Deals:
         self._write_items(alive(jobs))
         self._write_parts(alive(jobs))
         self._contacts.write([job for job in alive(jobs) if contact.said(job)])
-        self._read_back([job for job in alive(jobs) if {"rows", "contact", "order_id"} & job.change.keys()])
+        parts = {"rows", "contact", "order_id"}
+        read_back([job for job in alive(jobs) if parts & job.change.keys()], self.fetch, "deal")
         return [job.outcome() for job in jobs]
 
     def _deals(self, ids: list[int], parts: frozenset[str]) -> dict[str, Raw]:
@@ -171,19 +172,6 @@ class Deals:
         for job, command, outcome in zip(jobs, commands, self._rest.each(commands), strict=True):
             if not isinstance(outcome, Duplicate):
                 job.told("link", command, outcome)
-
-    def _read_back(self, jobs: list[Job]) -> None:
-        try:
-            raws = self.fetch([str(job.id) for job in jobs])
-        except BusError as error:
-            for job in jobs:
-                job.fail(error)
-            return
-        for job in jobs:
-            if str(job.id) in raws:
-                job.raw = raws[str(job.id)]
-            else:
-                job.fail(NotFound(f"deal {job.id} was deleted while it was written", cause="deal deleted"))
 
 
 def _id(job: Job) -> int:

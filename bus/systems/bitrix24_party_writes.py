@@ -12,9 +12,9 @@ from bus.errors import BusError, UnknownOutcome
 from bus.ports import Failed, Raw, Write, Written
 from bus.systems.bitrix24_items import ADD, COMPANY, CONTACT, ORIGINATOR, UPDATE, list_of
 from bus.systems.bitrix24_requisites import REQUISITE, Owner, Presets, by_owner, chosen, of_owners
-from bus.systems.bitrix_errors import Duplicate, NotFound
+from bus.systems.bitrix_errors import Duplicate
 from bus.systems.bitrix_rest import BATCH, PAGE, Command, Outcome, Rest, Result, fit_for_batch, rows_of
-from bus.systems.jobs import Asked, Job, alive, carry
+from bus.systems.jobs import Asked, Job, alive, carry, read_back
 
 MARK = "counterparty"
 """originVersion of what the bus made as a counterparty: a contact that has no requisite yet is one all the same."""
@@ -48,7 +48,7 @@ class Writer:
         self._update([job for job in jobs if not job.creates])
         self._add_requisites([job for job in alive(jobs) if _wants_requisite(job)])
         self._add_parts(alive(jobs))
-        self._read_back([job for job in alive(jobs) if not job.raw])
+        self._shown([job for job in alive(jobs) if not job.raw])
         return [job.outcome() for job in jobs]
 
     def _create(self, jobs: list[Job]) -> None:
@@ -131,19 +131,9 @@ class Writer:
         asked += [(job, name, command) for job in jobs if _wants_requisite(job) for name, command in _addresses(job)]
         self._tell(asked, iter(self._rest.each([command for _, _, command in asked])))
 
-    def _read_back(self, jobs: list[Job]) -> None:
+    def _shown(self, jobs: Sequence[Job]) -> None:
         known = [_requisite_id(job) for job in jobs if job.change.get("requisite")]
-        try:
-            raws = self._read([str(job.id) for job in jobs], known) if jobs else {}
-        except BusError as error:
-            for job in jobs:
-                job.fail(error)
-            return
-        for job in jobs:
-            if str(job.id) in raws:
-                job.raw = raws[str(job.id)]
-            else:
-                job.fail(NotFound(f"{job.id} was deleted while it was written", cause="counterparty deleted"))
+        read_back(jobs, lambda ids: self._read(ids, known), "counterparty")
 
 
 def _owner(job: Job) -> Owner:

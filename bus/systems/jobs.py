@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -10,6 +10,7 @@ from typing import TypeVar
 from bus.errors import BusError, NotReady, UnknownOutcome
 from bus.model import Json
 from bus.ports import Failed, Raw, Write, Written
+from bus.systems.bitrix_errors import NotFound
 from bus.systems.bitrix_rest import Command, Outcome, Rest, Result
 from bus.systems.retry_classes import is_write
 
@@ -86,6 +87,21 @@ def carry_together(rest: Rest, groups: Sequence[Sequence[Asked]]) -> None:
     for group, outcomes in zip(groups, told, strict=True):
         for (job, name, command), outcome in zip(group, outcomes, strict=True):
             job.told(name, command, outcome)
+
+
+def read_back(jobs: Sequence[Job], read: Callable[[list[str]], Mapping[str, Raw]], what: str) -> None:
+    """Have the jobs show what they made, as it is now. `what` they are called in the cause of one that is gone."""
+    try:
+        raws = read([str(job.id) for job in jobs]) if jobs else {}
+    except BusError as error:
+        for job in jobs:
+            job.fail(error)
+        return
+    for job in jobs:
+        if str(job.id) in raws:
+            job.raw = raws[str(job.id)]
+        else:
+            job.fail(NotFound(f"{what} {job.id} was deleted while it was written", cause=f"{what} deleted"))
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
