@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bus.systems.retry_classes import METHODS, is_write
+from tests.stories import test_books as books
 from tests.stories.world import World, build
 
 CUT = ["drop_before", "drop_after"]
@@ -13,17 +14,7 @@ CUT = ["drop_before", "drop_after"]
 OWN = ("crm.requisite.", "crm.address.")
 """What only counterparties are written with."""
 ACCOUNT = {"account": "40702810423000009235", "bic": "045004774", "bank": "Сибирский банк"}
-PARTY = {
-    "name": "Ромашка",
-    "full_name": 'ООО "Ромашка"',
-    "inn": "7707083893",
-    "kpp": "773601001",
-    "phones": ["+74951234567"],
-    "emails": ["office@romashka.example"],
-    "address": "Москва, Садовая 1",
-    "legal_address": "Москва, Мира 2",
-    "accounts": [ACCOUNT],
-}
+PARTY = {**books.PARTY, "accounts": [ACCOUNT]}
 CHANGES = {
     "phones": ["+74997654321"],
     "kpp": "770701001",

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from lxml import etree
 
-from bus.systems import commerceml_shape as shape
 from bus.systems.commerceml import BrokenFile, Document, Reader, documents
 from bus.systems.commerceml_raw import payments, requisite
+from tests.bus.systems.leaves import leaves
 
 SAMPLES = Path(__file__).parents[2] / "mappings" / "golden" / "commerceml"
 READ_AT = datetime(2026, 10, 9, 12, tzinfo=UTC)
@@ -30,28 +29,6 @@ def order(number: str, more: str = "", operation: str = "Заказ товара
 
 def read(text: str, **how: object) -> list[Document]:
     return list(documents([text.encode()], **how))
-
-
-def leaves(path: Path) -> Counter[str]:
-    """Every element and attribute below the root that has nothing below it, by an independent reading."""
-    found: Counter[str] = Counter()
-
-    def walk(element: etree._Element, where: str) -> None:
-        name = etree.QName(element).localname
-        here = f"{where}/{name}".lstrip("/")
-        if name == "ЗначениеРеквизита":
-            said = {etree.QName(one).localname: (one.text or "").strip() for one in element}
-            found[f"{where}[{shape.requisite(said['Наименование'])}]"] += 1
-            return
-        found.update(f"{here}/@{key}" for key in element.attrib)
-        if len(element) == 0 and not (element.attrib and not (element.text or "").strip()):
-            found[here] += 1
-        for child in element:
-            walk(child, here)
-
-    for section in etree.parse(path).getroot():
-        walk(section, "")
-    return found
 
 
 # --- what is in a file ------------------------------------------------------------------------------------------------
