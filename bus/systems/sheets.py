@@ -21,9 +21,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import openpyxl
-from openpyxl.utils.exceptions import InvalidFileException
-
 from bus.errors import BadInput
 
 Row = list[str]
@@ -38,7 +35,7 @@ _HEADER_WITHIN = 30
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK"
 _MOST_STRINGS, _MOST_UNPACKED, _MOST_RATIO = 256_000_000, 100_000_000, 200
 """Bytes: openpyxl holds all shared strings at once; a sheet this large that was packed this small is no sheet."""
-_DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError, EOFError, InvalidFileException)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError, EOFError)
 """What openpyxl and its XML parser raise for a file that is not as it should be."""
 _WHOLE_DIGITS = 1e15
 
@@ -146,6 +143,8 @@ def _workbook(path: Path, source: BinaryIO, wanted: Wanted, name: str | None) ->
         warnings.simplefilter("ignore")  # of styles and validations that it leaves out
         with _read_as_xlsx(path):
             _refuse_bombs(path, source)
+            import openpyxl  # noqa: PLC0415 - 50 ms and 14 MB in each process, for who reads a workbook
+
             book = openpyxl.load_workbook(source, read_only=True, data_only=True)
         try:
             with _read_as_xlsx(path):
