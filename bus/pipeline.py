@@ -124,8 +124,16 @@ class Pipeline:
             return self._one_by_one(seqs, error)
         if __debug__:
             points.here("path.committed")
-        self._tell(done)
+        self.tell(done)
         return done.outcomes
+
+    def within(self, connection: Connection, seqs: Sequence[int]) -> Done:
+        """Take journaled events through the path in their journal's own transaction, so that nobody sees between.
+
+        Whoever does it locks their entities first, as everywhere, and hands what comes of it to `tell` once it is
+        committed.
+        """
+        return self._path(connection, seqs, more=0)
 
     def look_over(self) -> int:
         """Look at every entity, a page at a time, and make due what is not as it should be. How many deliveries.
@@ -486,7 +494,8 @@ class Pipeline:
         journal.notify(connection, wanted)
         return {(item.system, True) for item in wanted}
 
-    def _tell(self, done: Done) -> None:
+    def tell(self, done: Done) -> None:
+        """Ring for what a committed batch has woken and made due."""
         self._bells.publish(done.woken)
         for system, urgent in sorted(done.lanes):
             self._bells.ring(system, urgent=urgent)
@@ -510,7 +519,7 @@ class Pipeline:
             done = self._ledger.run(lambda connection: self._path(connection, [seq], more=0))
         except _POISON as error:
             return self._one_by_one([seq], error)
-        self._tell(done)
+        self.tell(done)
         return done.outcomes
 
 

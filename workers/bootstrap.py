@@ -131,7 +131,7 @@ class Wiring:
     @cached_property
     def conflicts(self) -> Conflicts:
         """Questions to people."""
-        return Conflicts(self.ledger, self.mappings.rules, self.bells, _now)
+        return Conflicts(self.ledger, self.mappings.rules, self.pipeline, _now)
 
     @cached_property
     def questions(self) -> Questions:

@@ -65,14 +65,10 @@ def close(connection: Connection, conflict_id: int, state: str, decision: Json, 
     )
 
 
-def overdue(connection: Connection) -> list[Row]:
-    """Open conflicts past their deadline, locked; a second beat skips them."""
-    return rows(
-        connection,
-        """SELECT conflict.*, entity.kind FROM conflict JOIN entity ON entity.id = conflict.entity_id
-           WHERE state = 'open' AND deadline < now()
-           ORDER BY conflict.id LIMIT 200 FOR UPDATE OF conflict SKIP LOCKED""",
-    )
+def overdue(connection: Connection) -> list[int]:
+    """Open conflicts past their deadline."""
+    found = rows(connection, "SELECT id FROM conflict WHERE state = 'open' AND deadline < now() ORDER BY id LIMIT 200")
+    return [row["id"] for row in found]
 
 
 def listing(connection: Connection, state: str | None = "open") -> list[Row]:
@@ -84,8 +80,14 @@ def listing(connection: Connection, state: str | None = "open") -> list[Row]:
     )
 
 
+def entity_of(connection: Connection, conflict_id: int) -> UUID | None:
+    """Whose it is; united with another since, it is the other's."""
+    found = one(connection, "SELECT entity_id FROM conflict WHERE id = %s", [conflict_id])
+    return found["entity_id"] if found else None
+
+
 def get(connection: Connection, conflict_id: int) -> Row | None:
-    """One conflict, locked for a decision."""
+    """One conflict, locked for a decision; its entity is locked before it."""
     return one(
         connection,
         """SELECT conflict.*, entity.kind FROM conflict JOIN entity ON entity.id = conflict.entity_id

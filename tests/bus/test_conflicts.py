@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from bus import points
 from bus.errors import BadInput
-from bus.ledger import conflicts
 from tests.bus.ledger.middle import Middle, built, config, deal, eventually, order, said, to_order
 
 RULES = "order: {comment: {policy: manual, sla_hours: 24, default: {policy: priority, order: [crm, shop]}}}"
@@ -69,11 +69,10 @@ def test_a_third_side_is_an_option_too_even_in_one_batch(middle: Middle) -> None
 
 
 @pytest.mark.parametrize(("chosen", "value", "written"), [("crm", "B", "shop"), ("shop", "A", "crm")])
-def test_a_decision_is_an_event_with_its_author_and_is_delivered_to_the_other(
+def test_a_decision_is_an_event_with_its_author_and_at_once_due_at_the_other(
     middle: Middle, asked: dict, chosen: str, value: str, written: str
 ) -> None:
     middle.wiring.conflicts.decide(asked["id"], chosen, "olga")
-    middle.heard()
     assert middle.fields("shop/order/1")["comment"] == value
     assert due_fields(middle)[written]["comment"] == value
     assert "comment" not in due_fields(middle)[chosen]
@@ -100,7 +99,6 @@ def test_after_the_deadline_the_default_decides_and_says_so(middle: Middle) -> N
     assert middle.wiring.conflicts.expire() == 0
     middle.rows("UPDATE conflict SET deadline = now() - interval '1 second'")
     assert middle.wiring.conflicts.expire() == 1
-    middle.heard()
     assert middle.fields("shop/order/1")["comment"] == "B", "the CRM comes first by the default"
     assert middle.one("SELECT state, decided_by FROM conflict") == {
         "state": "expired",
@@ -120,13 +118,20 @@ def test_two_beats_at_once_expire_it_once(middle: Middle) -> None:
     assert middle.one("SELECT count(*) AS n FROM event WHERE source = 'bus'")["n"] == 1
 
 
-@pytest.mark.usefixtures("asked")
-def test_what_another_beat_is_deciding_is_left_to_it(middle: Middle, database_url: str) -> None:
-    middle.rows("UPDATE conflict SET deadline = now() - interval '1 second'")
-    with built(database_url) as other, other.ledger.transaction() as connection:
-        assert len(conflicts.overdue(connection)) == 1
-        assert middle.wiring.conflicts.expire() == 0
-    assert middle.wiring.conflicts.expire() == 1
+def test_a_decider_that_dies_before_the_commit_has_decided_nothing(middle: Middle, asked: dict) -> None:
+    def die(name: str) -> None:
+        if name == "path.saved":
+            raise points.Killed
+
+    points.arm(die)
+    try:
+        with pytest.raises(points.Killed):
+            middle.wiring.conflicts.decide(asked["id"], "crm", "olga")
+    finally:
+        points.disarm()
+    assert middle.one("SELECT state FROM conflict") == {"state": "open"}
+    assert middle.one("SELECT count(*) AS n FROM event WHERE source = 'bus'")["n"] == 0
+    assert due_fields(middle)["crm"] == {}
 
 
 def test_the_listing_shows_what_is_open(middle: Middle, asked: dict) -> None:
