@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 from bus import claimed, merge
 from bus.claimed import Job
-from bus.errors import POISON, BusError, NotReady, Permanent
+from bus.errors import POISON, BusError, Dropped, NotReady, Permanent
 from bus.ledger import entities, offers, records
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
@@ -162,9 +163,25 @@ class Telling:
         told = [self._told(family.order, family.job, given or number), *(one for _, one in payments)]
         if not any(one.job for one in told):
             return None
+        self._refuse_what_was_kept(told[0])
         document = Outgoing(raw, tuple(payment for payment, _ in payments))
         writer.check(document, self._profile)
         return _Written(document, told)
+
+    def _refuse_what_was_kept(self, order: _Told) -> None:
+        """An order that 1C took and left as it was is not offered for ever: a person hears of it. Raises Dropped.
+
+        Sent again by him, it is offered once more.
+        """
+        linked = order.known.primary(self._system)
+        if linked is None or linked.id is None or order.job is None or order.creating or not order.told:
+            return
+        before, base = linked.view.telling, linked.view.base
+        if all(name in before and before[name] == base.get(name) for name in order.told):
+            self._parts.ledger.run(partial(records.telling, told={linked.id: {}}))
+            names = ", ".join(sorted(order.told))
+            say = f"1C took the order and kept its old {names}: a manager has approved it; change it there, then retry"
+            raise Dropped(say, cause=f"dropped {names}")
 
     def _payments(self, family: _Family, parent: str) -> list[tuple[Raw, _Told]]:
         """The payments that go along; of one that this 1C does not take from a site (not paid yet) nothing is told."""

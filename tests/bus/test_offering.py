@@ -229,7 +229,7 @@ def test_an_order_without_a_number_keeps_the_one_it_was_first_offered_under(ut: 
     assert len(ut.rows("SELECT 1 FROM entity WHERE kind = 'order'")) == 1
 
 
-def test_a_change_that_ut_took_and_left_as_it_was_is_no_change_of_its_own(module_url: str) -> None:
+def test_a_change_that_ut_took_and_left_as_it_was_is_told_to_a_person(module_url: str) -> None:
     for house in made(module_url, "ut", settings={"updates": "yes"}):
         house.take(sold("1001"))
         house.fetched()
@@ -238,10 +238,18 @@ def test_a_change_that_ut_took_and_left_as_it_was_is_no_change_of_its_own(module
         as_it_was = returned("1001").replace("<Товары>", "<Комментарий>с утра</Комментарий><Товары>")
         imported(house, as_it_was)
         assert house.fields("shop/order/1001")["comment"] == "после обеда"
+        assert house.fetched() == []
+        (letter,) = house.letters()
+        assert (letter["class"], letter["cause"]) == ("Dropped", "dropped comment")
+        house.wiring.dead_letters.retry([letter["id"]], "anna")
         assert house.fetched() == ["1001"]
+        imported(house, as_it_was)
+        assert house.fetched() == []
+        assert [letter["state"] for letter in house.letters()] == ["open"]
         anew = as_it_was.replace("с утра", "решено в 1С")
         imported(house, anew)
         assert house.fields("shop/order/1001")["comment"] == "решено в 1С"
+        assert [letter["state"] for letter in house.rows("SELECT state FROM dead_letter")] == ["resolved"]
 
 
 def test_nothing_is_offered_while_what_1c_sent_before_is_not_merged(unf: House) -> None:
