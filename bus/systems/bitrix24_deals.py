@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 
 from bus.errors import Permanent, UnknownOutcome
@@ -14,6 +14,7 @@ from bus.systems.bitrix24_companies import Companies
 from bus.systems.bitrix24_contacts import Contacts
 from bus.systems.bitrix24_items import (
     ADD,
+    CONTACT,
     DEAL,
     GET,
     LIST,
@@ -35,6 +36,8 @@ _ROWS, _SET_ROWS = "crm.item.productrow.list", "crm.item.productrow.set"
 _LINKS, _LINK = "crm.orderentity.list", "crm.orderentity.add"
 _SAVED = ["id", "updatedTime", "updatedBy", "stageId", "categoryId", "currencyId"]
 """Of a deal, what tells its version and its last author, and what other fields cannot be understood without."""
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of time: who asks from there gets every deal, with its contact as it is."""
 _PARTS = frozenset({"rows", "contact", "company", "links"})
 """What belongs to a deal and is read by calls of its own."""
 
@@ -77,12 +80,33 @@ class Deals:
         return {origin: RawRecord(_TYPE, one, raws[one]) for origin, one in ids.items() if one in raws}
 
     def changed(self, since: datetime) -> Iterator[list[RawRecord]]:
-        """Deals by time of change, complete as `fetch` reads them."""
-        select = {"entityTypeId": DEAL, "select": ["id", "updatedTime"]}
-        ids = self._rest.modified(LIST, "items", select, stamp="updatedTime", since=since)
-        for chunk in chunks(ids, _BATCH):
-            raws = self.fetch(chunk)
-            yield [RawRecord(_TYPE, one, raws[one]) for one in dict.fromkeys(chunk) if one in raws]
+        """Deals by time of change, complete as `fetch` reads them; then those of contacts that changed.
+
+        A contact that is edited saves no deal, and of it a portal tells nothing that names one.
+        """
+        read: set[str] = set()
+        for chunk in chunks(self._modified(DEAL, since), _BATCH):
+            read.update(chunk)
+            yield self._complete(chunk)
+        if since > _BEGINNING:
+            others = (one for one in self._of_contacts(self._modified(CONTACT, since)) if one not in read)
+            for chunk in chunks(others, _BATCH):
+                yield self._complete(chunk)
+
+    def _modified(self, kind: int, since: datetime) -> Iterator[str]:
+        select = {"entityTypeId": kind, "select": ["id", "updatedTime"]}
+        return self._rest.modified(LIST, "items", select, stamp="updatedTime", since=since)
+
+    def _of_contacts(self, contacts: Iterable[str]) -> Iterator[str]:
+        """Deals whose contact is one of these."""
+        for page in chunks(contacts, PAGE):
+            where = {"@contactId": numbers(page)}
+            params = {"entityTypeId": DEAL, "select": ["id"], "filter": where}
+            yield from (str(item["id"]) for item in self._rest.listed(LIST, "items", params))
+
+    def _complete(self, ids: Sequence[str]) -> list[RawRecord]:
+        raws = self.fetch(ids)
+        return [RawRecord(_TYPE, one, raws[one]) for one in dict.fromkeys(ids) if one in raws]
 
     def write(self, writes: Sequence[Write]) -> list[Written | Failed]:
         """Items first; rows, link and contact only of items that are there; then what was written is read back.

@@ -257,3 +257,17 @@ def _rewired(world: World, **changes: object) -> World:
     wiring.__dict__["ledger"] = old.ledger
     wiring.__dict__["redis"] = old.redis
     return World(world.portal, world.shop, wiring, world.bells, world.clock)
+
+
+def test_a_phone_that_a_manager_corrects_on_the_deals_contact_reaches_the_shop_by_reconciliation(world: World) -> None:
+    order = world.order(customer={"fio": "Иван Петров", "phone": "+79123456789"})
+    world.settle()
+    person = world.deal_of(order)["contactId"]
+    contact = next(one for one in world.portal.state({})["contacts"] if one["id"] == person)
+    (phone,) = (row for row in contact["fm"] if row["typeId"] == "PHONE")
+    world.clock.ahead_s += 60
+    corrected = {"fm": [{**phone, "value": "+79991112233"}]}
+    world.portal.act({"do": "edit_contact", "id": person, "fields": corrected})
+    world.wiring.reconcile.run()
+    world.settle()
+    assert "+79991112233" in str(world.shop_order(order))

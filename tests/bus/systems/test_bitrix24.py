@@ -326,6 +326,23 @@ def test_changed_deals_come_complete_and_oldest_first(crm: Urgent, portal: Porta
     assert all(set(record.raw) == {"item", "rows", "order_ids", "contact", "company"} for record in pages[0])
 
 
+def test_a_deal_whose_contact_was_edited_counts_as_changed(crm: Urgent, portal: Portal, clock: Any) -> None:
+    clock.now = 1_800_000_000.0
+    person, other = contact(portal, name="Иван"), contact(portal, name="Олег")
+    key, _, fresh = deal(portal, contactId=person), deal(portal, contactId=other), deal(portal, contactId=person)
+    clock.now += 60
+    portal.act({"do": "edit_contact", "id": person, "fields": {"name": "Пётр"}})
+    portal.act({"do": "edit_deal", "id": fresh, "fields": {"title": "New"}})
+    pages = list(crm.changed("deal", datetime.fromtimestamp(1_800_000_030, UTC)))
+    told = [(record.id, record.raw["contact"]["name"]) for page in pages for record in page]
+    assert told == [(str(fresh), "Пётр"), (str(key), "Пётр")], "each once"
+
+
+def test_reading_everything_asks_for_no_contacts_besides(crm: Urgent, portal: Portal) -> None:
+    deal(portal, contactId=contact(portal, name="Иван"))
+    assert len(list(crm.changed("deal", datetime(1970, 1, 1, tzinfo=UTC)))) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
