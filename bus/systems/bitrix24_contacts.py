@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from bus import requisites
 from bus.errors import NotReady
 from bus.model import Json
 from bus.ports import Raw
@@ -46,14 +47,20 @@ class Contacts:
                 raw["contact"] = contacts.get(one)
 
     def write(self, jobs: list[Job]) -> None:
-        """Change the linked contact, link a found one, add one nobody has; of two jobs with one phone only one adds."""
+        """Change the linked contact, link a found one, add one nobody has; of two jobs with one phone only one adds.
+
+        A found one hears the order's phone and e-mail, which are its customer's latest; else the deal would say its
+        old ones, and the order in the shop would follow.
+        """
         leaders = self._claimed(jobs)
+        carry(self._rest, [(job, "found", _whole(one)) for job in alive(jobs) if (one := _found(job))])
         jobs = alive(jobs)
         fresh = [job for job in jobs if _unknown(job)]
         adds = [(job, "added", _add(job)) for job in leaders.values()]
         changes = [(job, "changed", command) for job in jobs if (command := _update(job))]
         links = [(job, "linked", _deal_link(job, one)) for job in jobs if (one := _found(job))]
-        carry(self._rest, [*adds, *changes, *links])
+        renewed = [(job, "renewed", command) for job in jobs if (one := _found(job)) and (command := _renew(job, one))]
+        carry(self._rest, [*adds, *changes, *renewed, *links])
         added = [(job, leaders[_key(job)]) for job in fresh]
         carry(self._rest, [(job, "linked", _deal_link(job, _added(of))) for job, of in added if of.failed is None])
         for job, of in added:
@@ -92,7 +99,7 @@ def said(job: Job) -> bool:
 def asked(job: Job) -> list[Asked]:
     """What is to be known before its contact can be written: the linked one, or whoever has the phone or e-mail."""
     if linked := _linked(job):
-        return [(job, "contact", list_of(CONTACT, {"=id": linked}, ["*", "fm"]))]
+        return [(job, "contact", _whole(linked))]
     said = job.change["contact"]
     own = {"=originatorId": ORIGINATOR, "=originId": job.write.origin}
     search = [(kind, str(said[key])) for kind, key in _KINDS if said.get(key)]
@@ -100,6 +107,10 @@ def asked(job: Job) -> list[Asked]:
         *((job, kind, _duplicates(kind, value)) for kind, value in search),
         (job, "own", list_of(CONTACT, own, ["id"])),
     ]
+
+
+def _whole(contact: int) -> Command:
+    return list_of(CONTACT, {"=id": contact}, ["*", "fm"])
 
 
 def _contact_id(item: Raw) -> int:
@@ -156,12 +167,49 @@ def _update(job: Job) -> Command | None:
     return (UPDATE, {"entityTypeId": CONTACT, "id": _linked(job), "fields": fields}) if fields else None
 
 
+def _renew(job: Job, one: int) -> Command | None:
+    """What a found contact lacks, and the order's phone and e-mail in the first place; what stood there is kept.
+
+    Its name stays: one whom the CRM knows may have been named with care.
+    """
+    present = rows_of(job.answers.get("found"), "items")
+    if not present:
+        return None
+    said, contact = job.change["contact"], present[0]
+    named = {"name": said["name"]} if said.get("name") and not (contact.get("name") or contact.get("lastName")) else {}
+    rows = [row for kind, key in _KINDS if said.get(key) for row in _first(contact, kind, str(said[key]))]
+    fields = named | ({"fm": rows} if rows else {})
+    return (UPDATE, {"entityTypeId": CONTACT, "id": one, "fields": fields}) if fields else None
+
+
+def _first(contact: Raw, kind: str, value: str) -> list[Raw]:
+    """Rows that put a value first: it changes places with what stands there, or that moves behind."""
+    rows = [row for row in rows_of(contact.get("fm"), "fm") if row.get("typeId") == kind]
+    if not rows:
+        return [multi(kind, value)]
+    first, old = rows[0], str(rows[0].get("value") or "")
+    if _same(kind, old) == _same(kind, value):
+        return []
+    place = next((row for row in rows if _same(kind, str(row.get("value") or "")) == _same(kind, value)), None)
+    behind = _row(place, kind, old) if place else multi(kind, old)
+    return [_row(first, kind, value), behind]
+
+
+def _same(kind: str, value: str) -> str:
+    """A value as it is compared, however it was typed."""
+    return requisites.phone(value) if kind == "PHONE" else requisites.email(value).lower()
+
+
+def _row(row: Raw, kind: str, value: Json) -> Raw:
+    return {"id": row["id"], "typeId": kind, "valueType": row.get("valueType") or "WORK", "value": value}
+
+
 def _multi_change(contact: Raw, kind: str, value: Json) -> Raw | None:
     """With the row's id, or a second value is added beside it; an empty value removes the row."""
     row = next((one for one in rows_of(contact.get("fm"), "fm") if one.get("typeId") == kind), None)
     if row is None:
         return multi(kind, value) if value else None
-    return {"id": row["id"], "typeId": kind, "valueType": row.get("valueType") or "WORK", "value": value or ""}
+    return _row(row, kind, value or "")
 
 
 def _added(job: Job) -> int:

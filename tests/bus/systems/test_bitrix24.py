@@ -244,6 +244,35 @@ def test_a_known_customer_is_linked_and_not_doubled(crm: Urgent, portal: Portal)
     assert len(records(portal, "contacts")) == 1
 
 
+PHONE, NEW, MAIL = "+79990000001", CUSTOMER["phone"], CUSTOMER["email"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([("EMAIL", MAIL)], [("EMAIL", MAIL), ("PHONE", NEW)]),
+        ([("PHONE", PHONE), ("EMAIL", MAIL)], [("PHONE", NEW), ("EMAIL", MAIL), ("PHONE", PHONE)]),
+        ([("PHONE", PHONE), ("PHONE", NEW), ("EMAIL", MAIL)], [("PHONE", NEW), ("PHONE", PHONE), ("EMAIL", MAIL)]),
+        ([("PHONE", "8 999 123-45-67")], [("PHONE", "8 999 123-45-67"), ("EMAIL", MAIL)]),
+    ],
+    ids=["lacks the phone", "another phone", "second phone", "otherwise typed"],
+)
+def test_a_found_contact_hears_the_latest_phone_and_keeps_the_old_one(
+    crm: Urgent, portal: Portal, before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    known = contact(portal, name="Ваня", fm=[{"typeId": kind, "value": value} for kind, value in before])
+    [told] = written(crm, create(contact=CUSTOMER))
+    assert (told.raw["item"]["contactId"], told.raw["contact"]["name"]) == (known, "Ваня")
+    assert [(row["typeId"], row["value"]) for row in told.raw["contact"]["fm"]] == after
+    assert len(records(portal, "contacts")) == 1
+
+
+def test_a_found_contact_that_says_all_that_is_not_written(crm: Urgent, portal: Portal) -> None:
+    contact(portal, name="Ваня", fm=[{"typeId": "PHONE", "value": NEW}, {"typeId": "EMAIL", "value": MAIL}])
+    written(crm, create(contact=CUSTOMER))
+    assert portal.calls.summary()["by_method"]["crm.item.update"] == 1, "the link alone"
+
+
 def test_two_orders_of_one_new_customer_make_one_contact(crm: Urgent, portal: Portal) -> None:
     told = written(crm, create("o-1", contact=CUSTOMER), create("o-2", contact=CUSTOMER))
     assert told[0].raw["item"]["contactId"] == told[1].raw["item"]["contactId"]
