@@ -5,6 +5,7 @@
     the books tell of it, and so far only others told of such a one     -> that one: all money stands in the books once
     others tell of it, and so far only the books told of such a one     -> that one
     what is only expected                                               -> never one that was received
+    we made the one for somebody whom a restored ledger forgot          -> that one: here he is
 
 What gives money back is told apart from what brought it. No system has one payment twice.
 """
@@ -28,6 +29,13 @@ class _Payment:
     fields: Fields
     systems: set[str] = field(default_factory=set)
     """Where it is."""
+    made: set[str] = field(default_factory=set)
+    """Where we made it, by its own word, for a payment that the ledger knows nothing of: it was restored since."""
+
+    @property
+    def forgotten(self) -> bool:
+        """Nobody who told of it is known: it stands only where we made it."""
+        return self.systems <= self.made
 
     def __getitem__(self, name: str) -> Json:
         return self.fields.get(name)
@@ -40,16 +48,16 @@ class Adopting:
         self._books = frozenset(books)
         self._payments: dict[UUID, list[_Payment]] = {}
         for row in entities.payments_of(connection, orders):
-            known = _Payment(row["id"], row["fields"], set(row["systems"]))
+            known = _Payment(row["id"], row["fields"], set(row["systems"]), set(row["made"]))
             self._payments.setdefault(row["parent_id"], []).append(known)
 
-    def adopted(self, order: UUID, source: str, said: Fields) -> UUID | None:
-        """The payment that this one is; None: another one."""
-        fitting = [one for one in self._payments.get(order, ()) if self._fits(one, source, said)]
+    def adopted(self, order: UUID, source: str, said: Fields, *, forgotten: bool = False) -> UUID | None:
+        """The payment that this one is; None: another one. `forgotten`: we made it, and do not know for whom."""
+        fitting = [one for one in self._payments.get(order, ()) if self._fits(one, source, said, forgotten)]
         fitting.sort(key=lambda one: not _same_number(one, said))
         return fitting[0].entity if fitting else None
 
-    def met(self, order: UUID, source: str, said: Fields, entity: UUID) -> None:
+    def met(self, order: UUID, source: str, said: Fields, entity: UUID, *, forgotten: bool = False) -> None:
         """It is this payment: the next one of the batch may be the same."""
         some = self._payments.setdefault(order, [])
         known = next((one for one in some if one.entity == entity), None)
@@ -57,8 +65,10 @@ class Adopting:
             some.append(known := _Payment(entity, {}))
         known.fields = known.fields | said
         known.systems.add(source)
+        if forgotten:
+            known.made.add(source)
 
-    def _fits(self, one: _Payment, source: str, said: Fields) -> bool:
+    def _fits(self, one: _Payment, source: str, said: Fields, forgotten: bool) -> bool:
         state, amount = said.get("status"), said.get("amount")
         if not amount or one["amount"] != amount or source in one.systems or not one.systems:
             return False
@@ -68,6 +78,8 @@ class Adopting:
             return True
         if state in (None, PaymentState.PENDING):
             return False
+        if forgotten or one.forgotten:
+            return True
         return not any((system in self._books) == (source in self._books) for system in one.systems)
 
 

@@ -1,25 +1,30 @@
 """The Celery application: how queues, workers and messages behave, each setting with its reason.
 
 Celery on Redis may lose, double or reorder a message (a pop and its note are two round trips). Nothing here depends on
-it: a message is a bell that happens to carry its events, the ledger is the truth, and beat's sweep rings again.
+it: a message is a bell that happens to carry its events, the ledger is the truth, and beat's sweep rings again. What
+lies on a queue and is no message of ours is turned away (bus.messages), and workers obey no order that comes over it.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu import Queue
 
 from bus import channels
+from bus.remote import Control
+from bus.transport import Amqp
 
 VISIBILITY_TIMEOUT_S = 300
 
 
 def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:", sweep_s: float = 5.0) -> Celery:
     """A Celery app for a bus that knows these systems; connects to nothing by itself."""
-    app = Celery("bus", broker=broker_url, set_as_current=False)
+    app = Celery("bus", broker=broker_url, amqp=Amqp, control=Control, task_cls="bus.gate:Task", set_as_current=False)
     names = channels.queues(systems)
     app.conf.update(
         # Names only, no exchange: Celery then uses the anonymous exchange and there is no binding table to lose.
@@ -36,9 +41,10 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
         # Results cost 5 Redis commands and 60 % more processor a message; the outcome stands in the ledger.
         task_ignore_result=True,
         result_backend=None,
-        # JSON only: no pickle is ever read.
+        # JSON only: no pickle is ever read, and nothing but tasks of ours on their own queues is carried out.
         task_serializer="json",
         accept_content=["json"],
+        worker_consumer="bus.gate:Gate",
         enable_utc=True,
         # A bell may fail: it is tried briefly, then the sweep rings. A producer never hangs on Redis.
         task_publish_retry=True,
@@ -52,6 +58,7 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
         worker_cancel_long_running_tasks_on_connection_loss=True,
         worker_enable_prefetch_count_reduction=True,
         broker_transport_options=_transport(prefix),
+        broker_use_ssl=_tls(broker_url),
         # Flower: task events on (60 % more processor a message, so messages are few and fat), no sent events.
         worker_send_task_events=True,
         task_send_sent_event=False,
@@ -62,6 +69,11 @@ def create_app(broker_url: str, systems: Iterable[str], *, prefix: str = "bus:",
         beat_max_loop_interval=min(5.0, sweep_s),
     )
     return app
+
+
+def _tls(broker_url: str) -> dict[str, Any] | None:
+    """For rediss://. kombu takes TLS from the ssl_ parts of the address: without any it speaks in the clear there."""
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if urlsplit(broker_url).scheme == "rediss" else None
 
 
 def _transport(prefix: str) -> dict[str, Any]:

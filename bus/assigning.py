@@ -3,6 +3,7 @@
     УИП is an order's                                             -> that order
     the purpose names one order, and the payer is its customer    -> that order
     it names one order, payer or customer unknown, the sum fits   -> that order
+    it names an order that is not known                           -> a person, or that order once it is there
     the payer has exactly one order with exactly this open sum    -> that order
     otherwise                                                     -> a person, with what speaks for which order
 
@@ -43,6 +44,37 @@ class Received:
     code: str | None = None
     purpose: str = ""
     gives_back: bool = False
+
+
+def about(received: Received, why: str, said: Mapping[str, Json]) -> dict[str, Json]:
+    """What a person is shown of money whose order nobody knows, and what `told_of` reads again."""
+    shown: dict[str, Json] = {
+        **said,
+        "amount": {"amount": f"{received.amount:.2f}", "currency": received.currency},
+        "on": received.on.isoformat(),
+        "inn": received.inn,
+        "code": received.code,
+        "purpose": received.purpose,
+        "gives_back": received.gives_back,
+        "why": why,
+    }
+    return {name: value for name, value in shown.items() if value}
+
+
+def told_of(shown: Mapping[str, Json]) -> Received | None:
+    """The money that a question is about; None where that is not told (any more)."""
+    if not isinstance(shown.get("on"), str) or not isinstance(shown.get("amount"), dict):
+        return None
+    inn, code = shown.get("inn"), shown.get("code")
+    return Received(
+        Decimal(shown["amount"]["amount"]),
+        str(shown["amount"]["currency"]),
+        date.fromisoformat(shown["on"]),
+        str(inn) if inn else None,
+        str(code) if code else None,
+        str(shown.get("purpose") or ""),
+        gives_back=bool(shown.get("gives_back")),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +120,8 @@ def decide(
         return agree[0], "its purpose names the order, and the payer is its customer"
     if named:
         return _by_number_alone(received, agree, unknown, named)
+    if purposes.names_an_order(received.purpose):
+        return None, "it names an order that is not known"
     exact = [order for order in of_payer if order.currency == received.currency]
     exact = [order for order in exact if order.left(received) == received.amount]
     if len(exact) == 1:

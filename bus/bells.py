@@ -74,7 +74,7 @@ class CeleryBells:
         if queue not in self._app.amqp.queues:  # the ledger may still hold work for a system that was taken out
             log.warning("bell.nowhere", queue=queue)
             return
-        self._send([_Message("lanes.drain", queue, [system, urgent], f"{system}{', payments' if urgent else ''}")])
+        self._send([_Message(channels.DRAIN, queue, [system, urgent], f"{system}{', payments' if urgent else ''}")])
 
     def chore(self, task: str) -> None:
         """Have a chore done now. One whose bell is lost is done at its next turn."""

@@ -15,6 +15,9 @@ ENTITY_CHANNELS: dict[str, str] = {
 CHORES = "chores"
 """Beat's work: sweep, reconcile, deadlines, retention."""
 
+DRAIN = "lanes.drain"
+"""The Celery task that a lane's bell asks for, with the system and whether it is the payments lane's."""
+
 MESSAGE_EVENTS = 100
 """Events a message carries at most: Celery costs 2 ms of processor per message, whatever is in it."""
 

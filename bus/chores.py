@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import structlog
 
 from bus.config import Config
 from bus.conflicts import Conflicts
-from bus.ledger import conflicts, exchange, history, journal, letters, questions
-from bus.ledger.database import Ledger, Row, run
+from bus.ledger import history, journal, letters
+from bus.ledger.database import Ledger, Row
 from bus.ledger.letters import Letter
+from bus.ledger.retention import FILES, FORGET, PORTION, Forget
 from bus.merge import Outcome
 from bus.publisher import Publisher
 from bus.questions import Questions
@@ -68,42 +70,25 @@ class Chores:
         return {"directories": self._directories()}
 
     def retention(self, today: date) -> dict[str, int]:
-        """Make history's next partitions; forget what is past its keeping."""
-        keep = self._limits.keep_days
-        with self._ledger.transaction() as connection:
-            made = history.make_partitions(connection, today)
-            forgotten = history.forget(connection, keep)
-            letters.forget(connection, keep)
-            conflicts.forget(connection, keep)
-            questions.forget(connection, keep)
-            for table, column in (("drift", "found_at"), ("operator_action", "at")):
-                run(connection, f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => %s)", [keep])  # noqa: S608
-            run(
-                connection,
-                """DELETE FROM run WHERE started_at < now() - make_interval(days => %s)
-                     AND NOT EXISTS (SELECT 1 FROM drift WHERE drift.run_id = run.id)""",
-                [keep],
-            )
-        return {
-            "partitions": len(made),
-            "history": forgotten,
-            "events": self._forget_events(keep),
-            "files": self._forget_files(),
-        }
+        """Make history's next partitions; forget what is past its keeping. How many rows of each table went."""
+        keep, files = self._limits.keep_days, self._limits.exchange_keep_days
+        made = self._ledger.run(lambda connection: history.make_partitions(connection, today))
+        gone = {table: self._forget(forget, keep) for table, forget in FORGET.items()}
+        gone |= {table: self._forget(forget, files) for table, forget in FILES.items()}
+        gone["history"] += self._drop_history(keep, today)
+        return {"partitions": len(made), **gone}
 
-    def _forget_events(self, keep_days: int) -> int:
-        """A bounded number in each transaction, until none is left: a busy bus has millions past their keeping."""
+    def _forget(self, forget: Forget, keep_days: int) -> int:
+        """A portion in each transaction, until none is left: a busy bus has millions past their keeping."""
         gone = 0
-        while some := self._ledger.run(lambda connection: journal.forget(connection, keep_days)):
+        while some := self._ledger.run(lambda connection: forget(connection, keep_days, PORTION)):
             gone += some
         return gone
 
-    def _forget_files(self) -> int:
-        """The same for files that 1C sent us, which may be large."""
-        gone, keep = 0, self._limits.exchange_keep_days
-        while some := self._ledger.run(lambda connection: exchange.forget(connection, keep)):
-            gone += some
-        return gone
+    def _drop_history(self, keep_days: int, today: date) -> int:
+        """Whole months, each in its own transaction."""
+        past = self._ledger.run(lambda connection: history.past(connection, keep_days, today))
+        return sum(self._ledger.run(partial(history.drop, name=name)) for name in past)
 
 
 def _too_late(row: Row) -> Letter:

@@ -1,9 +1,13 @@
-"""Configuration: one YAML file for what is connected and how, the environment for secrets; read here only."""
+"""Configuration: one YAML file for what is connected and how; secrets from the environment or a folder of files.
+
+Read here only. Files of secrets may be exchanged while processes run (bus.rotation); the environment cannot.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -96,8 +100,8 @@ class System(Part):
     """Zone of times that this system writes without one (1C, statements)."""
     concurrency: Annotated[int, Field(ge=1, le=3)] = 2
     """Requests to a 1C base at once, over all our processes: each holds a licence there while it lasts."""
-    application_token: SecretStr | None = None
-    """Token that the portal's outgoing webhook must carry."""
+    application_token: SecretStr | list[SecretStr] | None = None
+    """Token that the portal's outgoing webhook must carry; a list of two while one is exchanged for another."""
     member_id: str | None = None
     """If given, the outgoing webhook must come from this portal."""
     keys: list[SecretStr] = []
@@ -114,6 +118,13 @@ class System(Part):
     settings: dict[str, str] = {}
     """Adapter's own: deal category, site id, person type, pay system for payments that come from elsewhere."""
     routes: dict[Kind, Route] = {}
+
+    @property
+    def tokens(self) -> list[SecretStr]:
+        """Those that count at present."""
+        given = self.application_token
+        found = given if isinstance(given, list) else [given] if given is not None else []
+        return [token for token in found if token.get_secret_value()]
 
     @field_validator("zone")
     @classmethod
@@ -134,7 +145,7 @@ class System(Part):
             raise ValueError("user and password are missing: the login of this 1C, made for the bus alone")
         if self.kind == "commerceml" and self.routes.get("counterparty", Route()).outward is not Mode.OFF:
             raise ValueError("routes.counterparty.out: CommerceML tells counterparties inside orders only; write off")
-        if self.kind == "bitrix24" and self.application_token is None:
+        if self.kind == "bitrix24" and self.application_token in (None, []):
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self
 
@@ -247,18 +258,37 @@ class Config(Part):
 
 
 class Settings(BaseSettings):
-    """The environment: BUS_DATABASE_URL, _BROKER_URL, _REDIS_URL, _CONFIG, _LOG_LEVEL, _FLOWER_PASSWORD, _EGRESS."""
+    """The environment: BUS_DATABASE_URL, BUS_BROKER_URL, ...; each may stand in a file of its name in BUS_SECRETS."""
 
-    model_config = SettingsConfigDict(env_prefix="BUS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="BUS_", extra="ignore", hide_input_in_errors=True)
 
     database_url: SecretStr = SecretStr("")
     broker_url: SecretStr = SecretStr("")
     redis_url: SecretStr = SecretStr("")
     config: Path = Path("bus.yaml")
+    secrets: Path | None = None
+    """Folder with a file for each secret, named as ${NAME} is; looked at every few seconds while a process runs."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     flower_password: SecretStr | None = None
     egress: str = "default"
     """Name of the address this process goes out by: processes behind one address share the budget of a portal."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_files(cls, given: Json) -> Json:
+        """What stands in a file."""
+        folder = given.get("secrets") if isinstance(given, dict) else None
+        if not folder:
+            return given
+        files = {name: _file(Path(folder) / f"BUS_{name.upper()}") for name in cls.model_fields}
+        found = {name: text for name, text in files.items() if text is not None}
+        if twice := sorted(found.keys() & given.keys()):
+            raise ValueError(f"BUS_{twice[0].upper()} is in the environment and in BUS_SECRETS; keep it in one")
+        return given | found
+
+    def environment(self) -> dict[str, str]:
+        """What ${NAME} in the configuration file comes from."""
+        return dict(os.environ) | ({"BUS_SECRETS": str(self.secrets)} if self.secrets else {})
 
     def database(self) -> str:
         """The ledger's URL. Raises ConfigError when it is not set."""
@@ -280,11 +310,16 @@ def _needed(name: str, value: SecretStr, example: str) -> str:
 
 
 def load(path: Path, environment: dict[str, str] | None = None) -> Config:
-    """Read the YAML file; ${NAME} and ${NAME:-default} come from the environment. Raises ConfigError in plain words."""
+    """Read the YAML file; ${NAME} and ${NAME:-default} come from the environment, or from files in its BUS_SECRETS.
+
+    Raises ConfigError in plain words.
+    """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; start from deploy/bus.example.yaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({type(error).__name__})") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -292,10 +327,10 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Config:
     return from_document(document, dict(os.environ) if environment is None else environment, name=str(path))
 
 
-def from_document(document: Json, environment: dict[str, str], *, name: str = "config") -> Config:
+def from_document(document: Json, environment: Mapping[str, str], *, name: str = "config") -> Config:
     """A Config from parsed YAML. Raises ConfigError that lists every complaint with its key."""
     try:
-        return Config.model_validate(_filled(document, environment, ""))
+        return Config.model_validate(_filled(document, _finder(environment), ""))
     except ValidationError as error:
         lines = [
             f"  {'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
@@ -304,20 +339,58 @@ def from_document(document: Json, environment: dict[str, str], *, name: str = "c
         raise ConfigError("\n".join([f"{name}:", *lines])) from None
 
 
-def _filled(node: Json, environment: dict[str, str], key: str) -> Json:
+SECRET_BYTES = 65_536
+"""A file with more is none of ours."""
+
+_Find = Callable[[str], str | None]
+
+
+def _finder(environment: Mapping[str, str]) -> _Find:
+    """Where ${NAME} comes from. Raises ConfigError for one that stands in two places: which of them is in force?"""
+    folder = environment.get("BUS_SECRETS")
+
+    def find(name: str) -> str | None:
+        try:
+            text = _file(Path(folder) / name) if folder else None
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        if text is not None and environment.get(name):
+            raise ConfigError(f"{name} is in the environment and in BUS_SECRETS; keep it in one")
+        return environment.get(name) if text is None else text
+
+    return find
+
+
+def _file(path: Path) -> str | None:
+    """What a file of one secret says, without the end of its line; None without the file. Raises ValueError."""
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        if len(raw) > SECRET_BYTES:
+            raise ValueError(f"{path}: too large for a secret")
+        return raw.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not text in UTF-8") from None
+
+
+def _filled(node: Json, find: _Find, key: str) -> Json:
     if isinstance(node, dict):
-        return {name: _filled(item, environment, f"{key}.{name}".lstrip(".")) for name, item in node.items()}
+        return {name: _filled(item, find, f"{key}.{name}".lstrip(".")) for name, item in node.items()}
     if isinstance(node, list):
-        return [_filled(item, environment, f"{key}.{at}") for at, item in enumerate(node)]
+        return [_filled(item, find, f"{key}.{at}") for at, item in enumerate(node)]
     if not isinstance(node, str):
         return node
 
     def fill(found: re.Match[str]) -> str:
-        value = environment.get(found[1])
+        value = find(found[1])
         if not value and found[2] is not None:
             value = found[2]
         if value is None:
-            raise ConfigError(f"{key}: the environment has no {found[1]}")
+            raise ConfigError(f"{key}: the environment has no {found[1]}, nor has BUS_SECRETS a file of that name")
         return value
 
     return _VARIABLE.sub(fill, node)

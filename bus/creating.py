@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from bus import points
 from bus.claimed import Job
-from bus.ledger import entities, journal, questions, records
+from bus.ledger import entities, journal, questions, records, restored
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
-from bus.observe import fetched
+from bus.observe import fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter
 
@@ -22,6 +22,7 @@ class Creating:
 
     def __init__(self, system: str, adapter: Adapter, parts: Parts, reload: Callable[[Collection[Job]], None]) -> None:
         self._system, self._adapter, self._parts, self._reload = system, adapter, parts, reload
+        self._kind = parts.config.systems[system].kind
         self._late = timedelta(seconds=parts.config.systems[system].late_s)
 
     def begin(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
@@ -71,12 +72,30 @@ class Creating:
         named = self._names(record_type, jobs)
         if not named:
             return list(jobs)
-        present, _ = fetched(self._adapter, record_type, sorted(set(named.values())))
+        present, forbidden = fetched(self._adapter, record_type, sorted(set(named.values())))
         found = [job for job in jobs if named.get(job.id) in present]
         for job in found:
             self._parts.ledger.run(partial(know, self._system, job.known, record_type, named[job.id]))
-        self._reload(found)
-        return [job for job in jobs if job not in found]
+        gone = [job for job in jobs if job.id in named and job not in found and named[job.id] not in forbidden]
+        gone = self._forgotten(record_type, {job: named[job.id] for job in gone})
+        self._reload([*found, *gone])
+        return [job for job in jobs if job not in found and job not in gone]
+
+    def _forgotten(self, record_type: str, named: Mapping[Job, str]) -> list[Job]:
+        """In a restored ledger, what others name and is not there was made since the backup, and deleted since.
+
+        As ever that is noted, not followed: it is not made again.
+        """
+        if not named:
+            return []
+        with self._parts.ledger.transaction() as connection:
+            old = restored.there_when_healed(connection, [job.id for job in named])
+        gone = [job for job in named if job.id in old]
+        event_type = self._parts.mappings.translator(self._kind, record_type).EVENT
+        subjects = [f"{record_type}/{named[job]}" for job in gone]
+        seen = [removal(self._system, event_type, one, self._parts.now(), str(uuid4())) for one in subjects]
+        self._parts.pipeline.process(self._parts.ledger.run(lambda connection: take_in(connection, seen)))
+        return gone
 
     def _names(self, record_type: str, jobs: Sequence[Job]) -> dict[UUID, str]:
         if not jobs:

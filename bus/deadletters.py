@@ -11,7 +11,7 @@ from bus.errors import BadInput
 from bus.ledger import deliveries, journal, letters
 from bus.ledger.database import Connection, Ledger, Row
 from bus.pipeline import Pipeline
-from bus.ports import Bells, Entry, Mappings, RawRecord
+from bus.ports import Bells, Entry, Mappings, Notification, RawRecord
 from bus.translate import entry_of
 
 
@@ -88,8 +88,16 @@ class DeadLetters:
         for row in rows:
             if row["raw"] is not None:
                 journal.retranslated(connection, row["seq"], self._anew(row))
+            elif row["erased"] and row["held"]:  # its raw record is gone: the system is asked for it
+                journal.let_go(connection, row["seq"])
+                self._ask_for(connection, row)
         fresh = journal.by_seq(connection, [row["seq"] for row in rows if row["kind"] != "notification"])
         return journal.events(fresh)
+
+    def _ask_for(self, connection: Connection, row: Row) -> None:
+        if row["source"] in self._config.called:
+            record_type, _, external_id = row["subject"].partition("/")
+            journal.notify(connection, [Notification(row["source"], record_type, external_id, whole=True)])
 
     def _anew(self, row: Row) -> Entry:
         kind = self._config.systems[row["source"]].kind

@@ -6,13 +6,14 @@ believed: what comes out is counted.
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
-from bus.errors import BadInput
+from bus.errors import POISON, BadInput
 from bus.exchange_names import cleaned
 
 RATIO = 300
@@ -22,7 +23,9 @@ _UNSUSPECTED = 10_000_000
 _FILES = 20_000
 _PIECE = 256_000
 _ENCRYPTED = 0x1
-_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, RuntimeError, UnicodeDecodeError)
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What 1C packs with. Others may ask for gigabytes of memory before the first byte comes out."""
+_BROKEN = (*POISON, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 """What zipfile raises for what is no archive, or no longer one."""
 
 
@@ -40,7 +43,7 @@ def files(
             left = _Left(most)
             for entry in sorted(archive.infolist(), key=lambda one: one.filename):
                 name = cleaned(_name(entry))
-                if not entry.is_dir() and wanted(name):
+                if name and not entry.is_dir() and wanted(name):
                     yield name, _pieces(archive, entry, left)
 
 
@@ -79,6 +82,8 @@ def _name(entry: zipfile.ZipInfo) -> str:
 def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, left: _Left) -> Iterator[bytes]:
     if entry.flag_bits & _ENCRYPTED:
         raise BadInput("the archive has a password; 1C sends none, so it is none of ours")
+    if entry.compress_type not in _METHODS:
+        raise BadInput("the archive is packed in another way than deflate, which is what 1C uses; send it so")
     given = 0
     try:
         with archive.open(entry) as stream:

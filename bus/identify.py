@@ -74,7 +74,8 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     batch = [row for row in batch if row["seq"] in keys]
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
     batch = _without_gone(batch, keys, known, answer)
-    parties = _recogniser(connection, batch, keys, known, answer) if kind == "counterparty" else None
+    forgotten = _forgotten(connection, kind, batch, keys, known)
+    parties = _recogniser(connection, batch, keys, known, forgotten, answer) if kind == "counterparty" else None
     waiting = _find_parents(connection, batch, known, keys, config, answer) if kind == "payment" else set()
     money = _adopting(connection, batch, known, keys, config, answer) if kind == "payment" else None
     groups = _Groups(known)
@@ -97,11 +98,11 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
                 continue
         order = answer.parent.get(row["seq"])
         if not found and money is not None and order is not None:
-            adopted = money.adopted(order, row["source"], _said(row))
+            adopted = money.adopted(order, row["source"], _said(row), forgotten=row["seq"] in forgotten)
             found = {adopted} if adopted else found
         found = found or _begun(row, config, answer, new)
         if found and money is not None and order is not None:
-            money.met(order, row["source"], _said(row), min(found))
+            money.met(order, row["source"], _said(row), min(found), forgotten=row["seq"] in forgotten)
         _join(row, keys[row["seq"]], found, groups, names, parties)
     chosen = _chosen(connection, kind, groups, new, answer)
     for row in batch:
@@ -110,6 +111,34 @@ def _identify_kind(connection: Connection, kind: Kind, batch: list[Row], config:
     fresh = {key: chosen[groups.root(key)] for key in groups.known_keys() if key not in known}
     fresh |= {entities.own_key(kind, entity): entity for entity in answer.new if answer.new[entity] == kind}
     answer.learnt |= entities.learn(connection, kind, fresh)
+
+
+def _forgotten(
+    connection: Connection, kind: Kind, batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID]
+) -> set[int]:
+    """Events of records that bear a key of ours of an entity which is not there: the ledger was restored since.
+
+    That we made them is learnt with their keys: whoever told of them then, and comes again, is known by that.
+    """
+    if kind == "order":
+        return set()
+    bearing = [row for row in batch if row["source"] != "bus"]
+    own = {row["seq"]: [key for key in keys[row["seq"]] if key.startswith(f"bus/{kind}/")] for row in bearing}
+    meant = {known[key]: key for some in own.values() for key in some if key in known}
+    aliased = {entity for entity, key in meant.items() if key != entities.own_key(kind, entity)}
+    names = entities.keys_of(connection, aliased) if aliased else {}
+    found = set()
+    for row in bearing:
+        told = [known[key] for key in own[row["seq"]] if key in known]
+        made = any(name.startswith(_MADE) for entity in told for name in names.get(entity, ()))
+        if own[row["seq"]] and (made or not told):
+            found.add(row["seq"])
+            keys[row["seq"]].append(f"{_MADE}{row['source']}/{row['subject']}")
+    return found
+
+
+_MADE = "bus/made/"
+"""What the keys of records begin with that we made for entities which the ledger, restored since, does not know."""
 
 
 def _join(
@@ -176,12 +205,17 @@ def _speaks(row: Row) -> bool:
 
 
 def _recogniser(
-    connection: Connection, batch: list[Row], keys: dict[int, list[str]], known: dict[str, UUID], answer: Identified
+    connection: Connection,
+    batch: list[Row],
+    keys: dict[int, list[str]],
+    known: dict[str, UUID],
+    forgotten: set[int],
+    answer: Identified,
 ) -> Recogniser:
     """What may tell who these counterparties are."""
     speaking = [row for row in batch if _speaks(row)]
     named = {row["seq"]: {known[key] for key in keys[row["seq"]] if key in known} for row in speaking}
-    parties = Recogniser.of_batch(connection, speaking, named)
+    parties = Recogniser.of_batch(connection, speaking, named, forgotten)
     answer.heard |= parties.answers
     return parties
 

@@ -24,7 +24,7 @@ from bus import exchange_archives, exchange_names, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BadInput, BusError
-from bus.ledger import exchange, journal, letters
+from bus.ledger import erased, exchange, journal, letters
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.exchange import File, Unread
 from bus.ledger.letters import Letter
@@ -65,6 +65,8 @@ class Report:
     attempts: int = 1
     replayed: bool = False
     """Read once more by hand: what is known of a record since then stands."""
+    personal: bool = False
+    """It tells of somebody who was erased: its body is not kept."""
 
     def shown(self) -> dict[str, object]:
         """As it is kept."""
@@ -141,7 +143,7 @@ class Importing:
             log.exception("import.poisoned", system=file.place.system, file=file.id)
             state, error = "failed", f"cannot be read: {type(trouble).__name__}"
         shown = report.shown()
-        self._ledger.run(lambda connection: exchange.finish(connection, file.id, lease, state, error, shown))
+        self._ledger.run(lambda connection: _end(connection, file, lease, state, error, report))
         say = log.info if state == "done" else log.warning
         names = ("documents", "new", "known", "unread")
         say(
@@ -195,6 +197,7 @@ class Importing:
         def commit(connection: Connection) -> tuple[list[Event], int, int]:
             entries = self._still_news(connection, file, taken.entries) if report.replayed else taken.entries
             events = [] if base else take_in(connection, entries)
+            report.personal |= _tells_of_erased(connection, file, taken)
             noted = self._nudge(connection, base, taken.entries) if base else 0
             unread = _bury(connection, file, taken.unread)
             if not exchange.go_on(connection, file.id, lease, report.shown(), seconds=self._lease_s):
@@ -263,6 +266,19 @@ class Importing:
         """The system whose records are to be looked at when this one tells of its own; None: it is believed itself."""
         known = self._config.systems.get(system)
         return known.settings.get("base") if known else None
+
+
+def _tells_of_erased(connection: Connection, file: File, taken: _Taken) -> bool:
+    told = {(entry.event.source, entry.event.subject) for entry in taken.entries}
+    told |= {(file.place.system, unread.subject) for unread in taken.unread if unread.subject}
+    return bool(erased.among(connection, told))
+
+
+def _end(connection: Connection, file: File, lease: UUID, state: str, error: str | None, report: Report) -> None:
+    """End an import. A body that tells of somebody who was erased goes with it."""
+    exchange.finish(connection, file.id, lease, state, error, report.shown())
+    if report.personal:
+        exchange.erase(connection, file.id)
 
 
 def wanted(file: File) -> bool:

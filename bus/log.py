@@ -55,6 +55,9 @@ _SECRETS = tuple(
         rf"((?:{_NAMES})(?:\]|%5D)?\\*[\"']?\s*(?:=|:|%3D)\s*\\*[\"']?)[^\s&\"',;}})]+",
         r"(\bauth=)[^\s&\"']+",
         r"(\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}",
+        # what PostgreSQL quotes of a row or a parameter in its errors, and pydantic of a value: people's data
+        r"((?-i:DETAIL|CONTEXT):\s*)(?:.|\n(?!(?-i:[A-Z]+:|The above|During handling)|\s*$))+",
+        r"(input_value=)(?:.|\n)+?(?=, input_type=|\Z)",
     )
 )
 
@@ -92,7 +95,10 @@ def configure(level: Level = "info", json: bool | None = None) -> None:
     )
 
 
-_SUSPECT = ("rest", "whsec_", "://", "token", "secret", "passw", "api_key", "auth", "bearer", "basic")
+_SUSPECT = (
+    *("rest", "whsec_", "://", "token", "secret", "passw", "api_key", "auth", "bearer", "basic"),
+    *("detail:", "context:", "input_value="),
+)
 """One of them stands in whatever _SECRETS or _SECRET_NAME would match, and no renderer writes it in another way."""
 
 

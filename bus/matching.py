@@ -94,6 +94,14 @@ def _by_inn(one: Fields, other: Fields, inn: str) -> Likeness:
     return Likeness(sure=False, why=("the same INN, one without a KPP",))
 
 
+def namesakes(one: Fields, other: Fields) -> bool:
+    """The same name, and no requisites that speak against it."""
+    ours, theirs = _inn(one), _inn(other)
+    kpps = {fields["kpp"] for fields in (one, other) if fields.get("kpp")}
+    against = bool(ours and theirs and (ours != theirs or len(kpps) > 1))
+    return bool(_names(one) & _names(other)) and not against
+
+
 def judge(ours: Fields, candidates: Sequence[tuple[T, Fields]]) -> Judged[T]:
     """Of candidates, the one that it surely is; if several are, or one is only possible, those to ask about."""
     alike_ones = [(one, found) for one, fields in candidates if (found := likeness(ours, fields)).possible]

@@ -6,7 +6,7 @@ For each field that a system says, `base` is what that system held when we last 
     theirs == base          nothing happened there                      -> skip
     theirs == ours          both came to the same                       -> new base
     it may not write it     it edited what it does not own              -> keep ours; its record becomes due
-    base == ours            it changed what all agreed on               -> accept
+    base means ours         it changed what all agreed on               -> accept
     otherwise               both changed the field since they agreed    -> the field's policy decides
 
 Pure: values in, values out.
@@ -177,9 +177,20 @@ class Verdict:
     rule: str
 
 
-def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> Merged:
+Means = Callable[[str, Json, Json], bool]
+"""Of a field: whether a record that says the first value means the second (a stage, rows that keep no product)."""
+
+
+def same(field: str, said: Json, wanted: Json) -> bool:
+    """Whether a record's word is the wanted one, where it has no words of its own."""
+    del field
+    return bool(said == wanted)
+
+
+def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, means: Means = same) -> Merged:
     """Merge one event into `entity` and `record`, which are changed in place.
 
+    `means`: what the record's own words mean. Rows of goods called by 1C's keys are no change of the shop's rows.
     An event that says nothing newer than what its own system said already is STALE and changes nothing.
     """
     late = record.version is not None and incoming.version is not None and incoming.version < record.version
@@ -198,7 +209,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
         ours, first_word = entity.fields.get(name), name not in record.base
         base = record.base.get(name)
         record.base[name] = theirs
-        if _no_news(record, name, theirs, base, first_word):
+        if _no_news(record, name, theirs, base, first_word, means):
             continue
         met = first_word and bool(ours and theirs) and name in UNITED[entity.kind]
         theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
@@ -206,7 +217,8 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules) -> M
             agreed += [name] if name in entity.frozen and theirs == ours else []
             owned += [name] if theirs == ours and _owns(rules[name], entity, name, word) else []
             continue
-        verdict = _heard(entity, name, ours, theirs, word, rules[name], base == ours and not first_word, met, allowed)
+        alone = not first_word and means(name, base, ours)
+        verdict = _heard(entity, name, ours, theirs, word, rules[name], alone, met, allowed)
         if verdict.accept is None:
             disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
             continue
@@ -255,12 +267,12 @@ def together(ours: Json, theirs: Json) -> list[Json]:
     return [*ours, *(one for one in theirs if one not in ours)]
 
 
-def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bool) -> bool:
-    """Nothing happened there: it says what it said before, or our own word whose answer is not in."""
-    if name in record.telling and theirs == record.telling[name]:
+def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bool, means: Means) -> bool:
+    """Nothing happened there: it says what it said before, or our own word whose answer is not in, be it in its own."""
+    if name in record.telling and means(name, theirs, record.telling[name]):
         return True
     if first_word:
-        return name in record.promised and bool(theirs == record.promised[name])
+        return name in record.promised and means(name, theirs, record.promised[name])
     return bool(theirs == base)
 
 
@@ -463,16 +475,6 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
             kept.fields[name], kept.said[name] = theirs, word
         changes.append(Change(name, ours, theirs, f"one entity: {verdict.rule}", bool(verdict.accept)))
     return changes
-
-
-Means = Callable[[str, Json, Json], bool]
-"""Of a field: whether a record that says the first value means the second (a stage, rows that keep no product)."""
-
-
-def same(field: str, said: Json, wanted: Json) -> bool:
-    """Whether a record's word is the wanted one, where it has no words of its own."""
-    del field
-    return bool(said == wanted)
 
 
 def due(entity: Entity, base: Fields, carried: frozenset[str], means: Means = same) -> Fields:

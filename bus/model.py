@@ -255,6 +255,13 @@ UNITED: dict[Kind, frozenset[str]] = {
     "counterparty": frozenset({"phones", "emails"}),
 }
 
+#: What a record says of a person: it goes when the person is erased; sums, dates, numbers and statuses stay.
+PERSONAL: dict[Kind, frozenset[str]] = {
+    "order": frozenset({*(f"customer.{name}" for name in Customer.model_fields), "delivery.address", "comment"}),
+    "payment": frozenset(),
+    "counterparty": frozenset({*Counterparty.model_fields, "doubts"} - REFERENCES["counterparty"]),
+}
+
 _NESTED = ("customer", "delivery")
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
 
-from bus.envelope import Event
+from bus.envelope import Event, version_order
 from bus.errors import BusError, ConfigError, Permanent
-from bus.ledger import journal, records
+from bus.ledger import erased, journal, records
 from bus.ledger.database import Connection
+from bus.ledger.records import Shown
 from bus.model import Fields, flatten
 from bus.ports import Adapter, Entry, Raw
 
@@ -43,32 +44,46 @@ def fetched(
     return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
 
 
-def take_in(connection: Connection, seen: Sequence[Entry]) -> list[Event]:
+def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = False) -> list[Event]:
     """Journal what was seen. Returns the events that are to be merged: the new ones, and known ones not merged yet.
 
     Whoever goes on to decide by the entity must have those merged first, or he decides by yesterday's state.
 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
     that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base.
+
+    `strangers`: a state that was heard and came to nothing, since nothing was known that it could have been of, is
+    heard again.
     """
     new = journal.record(connection, seen)
+    records.spoiled(connection, [_shown(entry) for entry in seen if entry.derived])
     ids = {event.id for event in new}
     known = [entry for entry in seen if entry.event.id not in ids and not entry.event.deleted]
     if not known:
         return new
     settled = journal.settled(connection, [entry.event for entry in known])
+    closed = erased.among(connection, {(entry.event.source, entry.event.subject) for entry in known})
     pending = [entry.event for entry in known if entry.event.id not in settled]
     returned = [
         replace(entry, event=entry.event.model_copy(update={"id": f"{entry.event.id}/{uuid4().hex[:8]}"}))
         for entry in known
-        if entry.event.id in settled and _differs(connection, entry.event)
+        if entry.event.id in settled
+        and (entry.event.source, entry.event.subject) not in closed
+        and _differs(connection, entry.event, strangers)
     ]
     return [*new, *pending, *journal.record(connection, returned)]
 
 
-def _differs(connection: Connection, event: Event) -> bool:
+def _shown(entry: Entry) -> Shown:
+    event = entry.event
+    return Shown(
+        event.source, event.record_type, event.external_id, version_order(event.sourceversion) or 0, entry.derived
+    )
+
+
+def _differs(connection: Connection, event: Event, strangers: bool) -> bool:
     base = records.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
-    return base is not None and bool(differences(flatten(event.kind, event.data or {}), base))
+    return strangers if base is None else bool(differences(flatten(event.kind, event.data or {}), base))
 
 
 def differences(fields: Fields, base: Fields) -> list[str]:

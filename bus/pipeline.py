@@ -17,16 +17,16 @@ from bus.config import Config
 from bus.envelope import Event
 from bus.errors import POISON, BusError, Permanent
 from bus.identify import Identified, identify
-from bus.ledger import conflicts, deliveries, entities, history, journal, letters, questions, traits
+from bus.ledger import conflicts, deliveries, entities, erased, erasing, history, journal, letters, questions, traits
 from bus.ledger.conflicts import Question
-from bus.ledger.database import Connection, Ledger, Row
+from bus.ledger.database import Connection, Ledger, LostRace, Row
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import Known
 from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Incoming, Means, Merged, Outcome, Rules, Said
-from bus.model import DERIVED, Fields, Kind, flatten
+from bus.model import DERIVED, PERSONAL, Fields, Kind, flatten
 from bus.ports import Bells, Entry, Mappings, Notification
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -49,6 +49,8 @@ class Batch:
     """Records that were read too early to know whether they speak of before or after our own write."""
     agreed: set[tuple[UUID, str]] = field(default_factory=set)
     """Fields with an open conflict whose sides have come to say the same."""
+    personal: list[tuple[int, UUID]] = field(default_factory=list)
+    """Events that speak of what was erased, with their entities: what they say of a person is not kept."""
     moved: list[tuple[UUID, UUID]] = field(default_factory=list)
     """Payments and the orders that they were thought to be of before."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
@@ -83,6 +85,10 @@ class Pipeline:
     ) -> None:
         self._ledger, self._config, self._mappings, self._rules, self._bells = ledger, config, mappings, rules, bells
         self._tellable: dict[tuple[str, Kind], tuple[frozenset[str], Means] | None] = {}
+
+    def knows(self, system: str) -> bool:
+        """Is it a system of the configuration?"""
+        return system in self._config.systems
 
     def process(self, events: Sequence[Event]) -> Counter[Outcome]:
         """Bring events to their outcomes. Repeating it changes nothing.
@@ -189,7 +195,10 @@ class Pipeline:
         """Every entity that the batch speaks of: those that are known, locked, and those about to be made."""
         named = {*who.entity.values(), *who.parent.values(), *(entity for group in who.unite for entity in group)}
         made = {entity: entities.begun(entity, kind) for entity, kind in who.new.items()}
-        return entities.lock(connection, named - made.keys()) | made
+        locked = entities.lock(connection, named - made.keys())
+        if len(locked) < len(named - made.keys()):  # one was past its keeping (bus.ledger.retention)
+            raise LostRace
+        return locked | made
 
     def _unite(self, connection: Connection, who: Identified, batch: Batch) -> None:
         """Entities that turned out to be one become one, before anything is merged into them."""
@@ -198,10 +207,13 @@ class Pipeline:
             for lost_id in sorted(group - {kept.id}):
                 lost = batch.known.pop(lost_id)
                 self._same_order(connection, kept, lost, batch)
+                erased_too = self._erased_too(connection, kept, lost)
                 changes = merge.unite(kept.view, lost.view, self._rules(kept.view.kind))
                 batch.lines.append(Line(kept.id, "bus", "united", old=str(lost.id), rule="one entity by its keys"))
                 batch.lines += [_line(kept.id, "bus", change, None, None) for change in changes]
                 entities.move(connection, lost.id, kept.id)
+                if erased_too:
+                    erasing.united(connection, kept.id, lost.id)
                 who.entity.update({seq: kept.id for seq, entity in who.entity.items() if entity == lost.id})
                 who.parent.update({seq: kept.id for seq, entity in who.parent.items() if entity == lost.id})
                 for known in batch.known.values():
@@ -210,6 +222,20 @@ class Pipeline:
             kept.records, kept.dirty = fresh.records, True
             kept.view.frozen = fresh.view.frozen
             batch.touch(kept.id, channels.NORMAL, None)
+
+    @staticmethod
+    def _erased_too(connection: Connection, kept: Known, lost: Known) -> bool:
+        """Is what comes of it erased: is it an order one of which was? A counterparty lives on in its other record."""
+        if not (kept.erased or lost.erased):
+            return False
+        if kept.view.kind == "counterparty":
+            erased.live_on(connection, kept.id)
+            kept.erased = False
+            return False
+        kept.erased = True
+        for view in (kept.view, lost.view):
+            view.fields = {name: value for name, value in view.fields.items() if name not in PERSONAL[view.kind]}
+        return True
 
     def _same_order(self, connection: Connection, kept: Known, lost: Known, batch: Batch) -> None:
         """Payments that become one are of one order, where the books know it of theirs; the other one's sum falls."""
@@ -252,7 +278,14 @@ class Pipeline:
 
     def _merge_into(self, known: Known, row: Row, parent: UUID | None, batch: Batch) -> None:
         event = journal.event_of(row)
+        if known.erased:
+            batch.personal.append((row["seq"], known.id))
+            if known.view.kind == "counterparty":
+                batch.endings.append(Ending(row["seq"], Outcome.OVERRULED, known.id, erased.WHY))
+                return
         fields = {} if event.deleted else flatten(known.view.kind, event.data or {})
+        if known.erased:
+            fields = {name: value for name, value in fields.items() if name not in PERSONAL[known.view.kind]}
         moved = self._belongs(known, row, parent, batch) if parent and parent != known.parent_id else None
         if event.source == "bus":
             merged = _decided(known, event, fields)
@@ -276,7 +309,8 @@ class Pipeline:
             incoming = Incoming(
                 event.source, event.id, event.time, fields, row["version"], route.creates, route.updates
             )
-            merged = merge.merge(known.view, linked.view, incoming, self._rules(known.view.kind))
+            means = (self._told(event.source, known.view.kind) or (None, merge.same))[1]
+            merged = merge.merge(known.view, linked.view, incoming, self._rules(known.view.kind), means)
             linked.dirty |= linked.state != "linked" or linked.view != before
             linked.state = "linked"
             if row["version"] is None and row["observed_at"] is not None:
@@ -401,6 +435,7 @@ class Pipeline:
         done = Done(Counter(ending.outcome for ending in batch.endings))
         entities.save(connection, batch.known.values())
         journal.finish(connection, batch.endings)
+        erased.take_out(connection, batch.personal)
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
         recognised = self._recognition(connection, who, batch, gathered)
         done.outcomes[Outcome.WAITING] += len(who.waits_for)
@@ -457,7 +492,7 @@ class Pipeline:
         """Does this entity's record in `system` need a write, as far as the switches let us?"""
         kind = known.view.kind
         told = self._told(system, kind)
-        if told is None:
+        if told is None or (known.erased and self._closed(known, system)):
             return False
         mode = self._config.route(system, kind).outward
         linked = known.primary(system)
@@ -467,6 +502,16 @@ class Pipeline:
         if linked.view.promised and mode.creates:  # made, and nobody knows whether it was finished
             return True
         return mode.updates and merge.differs(known.view, linked.view.base, *told)
+
+    def _closed(self, known: Known, system: str) -> bool:
+        """Is nothing written there of what was erased? A counterparty is a person; an order is not made without one.
+
+        Nor is an order told where a document is always told whole: it would lose there who bought.
+        """
+        kind, linked = known.view.kind, known.primary(system)
+        made = linked is not None and linked.state != "creating"
+        whole = self._config.systems[system].kind == "commerceml"
+        return kind == "counterparty" or whole or (kind == "order" and not made)
 
     def _held(self, known: Known, system: str) -> bool:
         system_kind = self._config.systems[system].kind

@@ -30,7 +30,8 @@ class Translation:
     """What a translator makes of one raw record.
 
     `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer, if any;
-    `modified_at` is the record's own modification time; `held` names codes without a mapping.
+    `modified_at` is the record's own modification time; `held` names codes without a mapping; `derived` is what the
+    record shows of fields that only the bus may say (bus.model.DERIVED), by their flat names.
     """
 
     data: Json
@@ -38,6 +39,7 @@ class Translation:
     modified_at: datetime
     actor: str | None = None
     held: tuple[Held, ...] = ()
+    derived: Fields = field(default_factory=dict)
 
 
 class Tables(Protocol):
@@ -390,6 +392,8 @@ class Entry:
     """bus.channels: by default payments are urgent and the rest is normal."""
     observed_at: datetime | None = None
     """For what we read ourselves: a moment, by the ledger's clock, before the reading began."""
+    derived: Fields = field(default_factory=dict)
+    """What the record shows of fields that only the bus may say."""
 
 
 @dataclass(frozen=True, slots=True)

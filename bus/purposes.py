@@ -37,6 +37,14 @@ class Named:
     year: int | None = None
 
 
+_ORDER = re.compile(r"(?<![a-zа-яё/])(?:зак|order)", re.IGNORECASE)
+
+
+def names_an_order(purpose: str) -> bool:
+    """Is one of them called an order? Of an invoice nobody may ever tell us, of an order somebody will."""
+    return any(_ORDER.match(match["what"]) and any(_named(match)) for match in _ORDERS.finditer(purpose))
+
+
 def orders(purpose: str) -> list[Named]:
     """The orders and invoices that a purpose names, each once, in order. A bank account is no invoice."""
     found: dict[Named, None] = {}

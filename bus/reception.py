@@ -18,6 +18,9 @@ from bus.pipeline import Pipeline
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
+_SLICE = 1000
+"""Of a message with more events so many are journaled in one transaction."""
+
 
 class Reception:
     """Turns messages into batches of events. What cannot be read as one is kept as a dead letter, whole."""
@@ -32,6 +35,12 @@ class Reception:
         nothing. So our own events, which are in the journal before their message is sent, are not read a second time.
         """
         documents = message if isinstance(message, list) else [message]
+        outcomes = Counter[Outcome]()
+        for start in range(0, len(documents), _SLICE):
+            outcomes += self._take(channel, documents[start : start + _SLICE])
+        return outcomes
+
+    def _take(self, channel: str, documents: list[Json]) -> Counter[Outcome]:
         names = [_name(document) for document in documents]
         known = self._known({name for name in names if name})
         strangers, outcomes = [], Counter[Outcome]()
@@ -39,12 +48,23 @@ class Reception:
             if name in known:
                 continue
             try:
-                strangers.append(_strange(document))
+                strangers.append(self._strange(channel, document))
             except BadInput as error:
                 self._reject(channel, document, str(error))
                 outcomes[Outcome.DEAD] += 1
         ours = [place.seq for place in known.values() if place.pending]
         return outcomes + self._pipeline.apply([*ours, *self._pipeline.journaled(strangers)])
+
+    def _strange(self, channel: str, document: Json) -> Event:
+        """An event that the journal does not have. Raises BadInput; only the ledger speaks for the bus itself."""
+        event = parse(document)
+        if event.source == "bus":
+            raise BadInput("source: bus is the bus's own name, and it never said this", field="source")
+        if not self._pipeline.knows(event.source):
+            raise BadInput(f"source: {event.source} is no system of the configuration", field="source")
+        if event.channel != channel:
+            raise BadInput(f"type: {event.type} travels on {event.channel}, not on {channel}", field="type")
+        return event
 
     def _known(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], journal.Place]:
         if not names:
@@ -69,11 +89,3 @@ def _name(document: Json) -> tuple[str, str] | None:
     if isinstance(source, str) and isinstance(name, str) and (source + name).isprintable():
         return source, name
     return None
-
-
-def _strange(document: Json) -> Event:
-    """An event that the journal does not have. Raises BadInput; only the ledger speaks for the bus itself."""
-    event = parse(document)
-    if event.source == "bus":
-        raise BadInput("source: bus is the bus's own name, and it never said this", field="source")
-    return event

@@ -10,7 +10,7 @@ nowhere. So they are looked up among what counterparties are alike by, which fol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from bus.ledger.traits import Party
 from bus.matching import Likeness
 from bus.model import Fields, Json, flatten
 
+_NAMESAKE = Likeness(sure=False, why=("the same name",))
 _ALIKE = 50
 """So many of one batch that share a trait are looked at."""
 
@@ -35,12 +36,20 @@ class Recogniser:
     answers: dict[tuple[str, str], str]
     parties: dict[UUID, Party]
     by_trait: dict[str, set[UUID]] = field(default_factory=dict)
+    forgotten: Collection[int] = ()
 
     @classmethod
-    def of_batch(cls, connection: Connection, batch: Sequence[Row], known: Mapping[int, set[UUID]]) -> Recogniser:
+    def of_batch(
+        cls,
+        connection: Connection,
+        batch: Sequence[Row],
+        known: Mapping[int, set[UUID]],
+        forgotten: Collection[int] = (),
+    ) -> Recogniser:
         """Look once for all. `batch` is in the order in which it happened; `known`: whom the keys of each event name.
 
-        A record that is known is looked for only by requisites that are new to it.
+        A record that is known is looked for only by requisites that are new to it. `forgotten`: events of records that
+        we made, and of which this ledger, restored since, does not know for whom.
         """
         fields = _last_words(batch)
         met = traits.parties(connection, {entity for some in known.values() for entity in some})
@@ -57,7 +66,7 @@ class Recogniser:
         near = {entity for some in by_trait.values() for entity in some}
         parties = met | traits.parties(connection, near)
         subjects = {(row["source"], row["subject"]) for row in batch}
-        return cls(fields, questions.answers(connection, subjects), parties, by_trait)
+        return cls(fields, questions.answers(connection, subjects), parties, by_trait, forgotten)
 
     def who(self, row: Row) -> UUID | Question | None:
         """The counterparty that this record surely is, what to ask, or None: one that we do not know."""
@@ -74,8 +83,23 @@ class Recogniser:
         judged = matching.judge(ours, candidates)
         if judged.same is not None and row["source"] not in self.parties[judged.same].systems:
             return judged.same
+        for_whom = self._for_whom(row, candidates)
+        if len(for_whom) == 1:
+            return for_whom[0]
         asks = judged.asks or ([(judged.same, self._like(ours, judged.same))] if judged.same else [])
+        asks = asks or [(one, _NAMESAKE) for one in for_whom]
         return self._question(row, asks) if asks else None
+
+    def _for_whom(self, row: Row, candidates: Sequence[tuple[UUID, Fields]]) -> list[UUID]:
+        """Of these and the record, one was made by us for the other, under his name, before the ledger was restored."""
+        ours = self.fields[row["seq"]]
+        return [
+            entity
+            for entity, fields in candidates
+            if (row["seq"] in self.forgotten or self.parties[entity].forgotten)
+            and row["source"] not in self.parties[entity].systems
+            and matching.namesakes(ours, fields)
+        ]
 
     def become(self, row: Row, known: set[UUID]) -> set[UUID] | Question:
         """Who else a known record is, since it got the requisites of another counterparty; or what to ask first.
@@ -97,7 +121,8 @@ class Recogniser:
         """This record is this entity's from here on: the next event of the batch may be alike."""
         said = self.fields[row["seq"]]
         party = self.parties.setdefault(entity, Party({}, set()))
-        self.parties[entity] = Party({**party.fields, **said}, party.systems | {row["source"]})
+        made = party.made | {row["source"]} if row["seq"] in self.forgotten else party.made
+        self.parties[entity] = Party({**party.fields, **said}, party.systems | {row["source"]}, made)
         for trait in matching.traits(said) if self._answer(row) != NEW else ():
             if len(some := self.by_trait.setdefault(trait, set())) < _ALIKE:
                 some.add(entity)

@@ -14,13 +14,15 @@ import structlog
 from psycopg.types.json import Jsonb
 
 from bus import points
-from bus.config import Config
+from bus.config import Config, Mode, Route
 from bus.envelope import Event
 from bus.errors import POISON, BusError
-from bus.ledger import journal, records
+from bus.ledger import erased, journal, records, restored
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
+from bus.ledger.restored import Forgotten
 from bus.model import flatten, money
 from bus.observe import differences, removal, take_in
+from bus.pace import nap
 from bus.pipeline import Pipeline
 from bus.ports import Adapter, Entry, Mappings, Notification, RawRecord
 from bus.translate import entries
@@ -59,6 +61,22 @@ class Drift:
     entity_id: UUID | None = None
 
 
+def _listened(route: Route) -> bool:
+    return route.inward is not Mode.OFF
+
+
+def _begins(route: Route) -> bool:
+    return route.inward.creates
+
+
+def _adds(route: Route) -> bool:
+    return route.inward is Mode.UPDATE_ONLY
+
+
+def _only_written(route: Route) -> bool:
+    return route.inward is Mode.OFF and route.outward is not Mode.OFF
+
+
 class Reconcile:
     """Polls systems since a cursor, with overlap; compares what they hold with what we last knew."""
 
@@ -79,13 +97,20 @@ class Reconcile:
 
         `full` reads everything from the beginning, and looks over every entity for records that are not as they
         should be (a route was switched on, a mapping changed); otherwise it reads from the cursor less the overlap.
+        In a restored ledger every run is full, until one has read all there is (bus.ledger.restored).
         """
         with self._ledger.alone(_LOCK) as mine:
             if not mine:
                 return None
+            lost = self._ledger.run(restored.forgotten)
+            full = full or lost is not None
             run_id = self._begin()
-            names = [name for name in self._adapters if full or not self._polled(name)]
-            reports = [self._system(run_id, name, full=full) for name in names]
+            reports = [Report(name) for name in self._adapters if full or not self._polled(name)]
+            if lost:
+                self._heal(run_id, reports, lost)
+            else:
+                for report in reports:
+                    self._system(run_id, report, _listened, full=full)
             unmet = self._pipeline.look_over() if full else 0
             summary = {"full": full, "systems": [_plain(report) for report in reports], "made_due": unmet}
             self._end(run_id, summary)
@@ -97,8 +122,35 @@ class Reconcile:
         with self._ledger.alone(_POLL_LOCK) as mine:
             if not mine:
                 return None
-            polled = [name for name in self._adapters if self._polled(name)]
-            return sum(self._system(None, name, full=False).records for name in polled)
+            reports = [Report(name) for name in self._adapters if self._polled(name)]
+            for report in reports:
+                self._system(None, report, _listened, full=False)
+            return sum(report.records for report in reports)
+
+    def _heal(self, run_id: int, reports: list[Report], lost: Forgotten) -> None:
+        """The ledger comes from a backup. Once all systems were read whole, in one run, what is due may be written.
+
+        What hangs on a system that could not be read is strange to all others. First are read records that begin
+        something, then those that only add to it, at last those that are written and not listened to: only so is known
+        which of them are there already, and of what.
+        """
+        self._let_late_calls_end(lost)
+        for chosen in (_begins, _adds, _only_written):
+            for report in reports:
+                self._system(run_id, report, chosen, full=True, strangers=True)
+        if failed := [report.system for report in reports if report.error]:
+            log.warning("reconcile.not_healed", systems=failed, why="nothing is written before all was read in one run")
+        else:
+            self._ledger.run(restored.heal)
+            log.info("reconcile.healed", since=lost.since.isoformat())
+
+    def _let_late_calls_end(self, lost: Forgotten) -> None:
+        """What was sent for the lost ledger may be at work yet; read before its end, it would be missed."""
+        late = max((self._config.systems[name].late_s for name in self._adapters), default=0.0)
+        left = (lost.noticed_at - self._ledger.now()).total_seconds() + late
+        if left > 0:
+            log.info("reconcile.waiting", seconds=round(left, 1), why="calls of the lost ledger may be at work yet")
+            nap(left)
 
     def _polled(self, system: str) -> bool:
         return self._config.systems[system].kind in _TOLD_BY_NOBODY
@@ -112,35 +164,41 @@ class Reconcile:
         with self._ledger.transaction() as connection:
             run(connection, "UPDATE run SET finished_at = now(), report = %s WHERE id = %s", [Jsonb(summary), run_id])
 
-    def _system(self, run_id: int | None, system: str, *, full: bool) -> Report:
-        report = Report(system)
-        adapter = self._adapters[system]
-        kind = self._config.systems[system].kind
+    def _system(
+        self,
+        run_id: int | None,
+        report: Report,
+        chosen: Callable[[Route], bool],
+        *,
+        full: bool,
+        strangers: bool = False,
+    ) -> None:
+        """Read the record types of one system whose routes are chosen."""
+        adapter = self._adapters[report.system]
+        types = self._mappings.record_types(self._config.systems[report.system].kind).items()
         try:
-            for entity_kind, record_type in self._mappings.record_types(kind).items():
-                if self._config.route(system, entity_kind).inward.value != "off":
-                    self._record_type(run_id, adapter, record_type, report, full=full)
+            for kind, record_type in types:
+                if chosen(self._config.route(report.system, kind)):
+                    self._record_type(run_id, adapter, record_type, report, full=full, strangers=strangers)
         except BusError as error:
             report.error = str(error)
-            log.warning("reconcile.system_failed", system=system, reason=str(error))
-        return report
+            log.warning("reconcile.system_failed", system=report.system, reason=str(error))
 
     def _record_type(
-        self, run_id: int | None, adapter: Adapter, record_type: str, report: Report, *, full: bool
+        self, run_id: int | None, adapter: Adapter, record_type: str, report: Report, *, full: bool, strangers: bool
     ) -> None:
-        """Page by page: each page is journaled and merged before the cursor moves past it.
+        """Page by page, each journaled and merged; the cursor moves when all were read, not past what changed since.
 
-        Everything comes in whatever order is cheap: then the cursor moves at the end, and not past what changed since.
+        Not with each page: a record that is saved between its place in the list and its reading looks younger than
+        those behind it, which a run that breaks off has not read. A full run comes in whatever order is cheap.
         """
         name = f"reconcile {adapter.system} {record_type}"
         begun, latest = self._now(), _BEGINNING
         pages = adapter.changed(record_type, _BEGINNING if full else self._since(name))
         while page := self._next(pages):
-            latest = max([latest, *self._page(run_id, adapter, page[0], report, page[1])])
-            if not full and latest > _BEGINNING:
-                self._move_cursor(name, min(latest, self._now()))  # a wrong clock must not carry us past today
-        if full and latest > _BEGINNING:
-            self._move_cursor(name, min(latest, begun))
+            latest = max([latest, *self._page(run_id, adapter, page[0], report, page[1], strangers)])
+        if latest > _BEGINNING:  # a wrong clock must not carry us past today
+            self._move_cursor(name, min(latest, begun if full else self._now()))
 
     def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
         """The next page, and a moment by the ledger's clock before it was read."""
@@ -165,7 +223,13 @@ class Reconcile:
             )
 
     def _page(
-        self, run_id: int | None, adapter: Adapter, page: list[RawRecord], report: Report, asked_at: datetime
+        self,
+        run_id: int | None,
+        adapter: Adapter,
+        page: list[RawRecord],
+        report: Report,
+        asked_at: datetime,
+        strangers: bool,
     ) -> list[datetime]:
         kind = self._config.systems[adapter.system].kind
         seen: list[Entry] = []
@@ -186,7 +250,7 @@ class Reconcile:
             points.here("reconcile.read")
         with self._ledger.transaction() as connection:
             drifts = [] if run_id is None else self._drifts(connection, adapter.system, seen)
-            new = take_in(connection, seen)
+            new = take_in(connection, seen, strangers=strangers)
         if __debug__:
             points.here("reconcile.journaled")
         self._pipeline.process(new)
@@ -214,7 +278,9 @@ class Reconcile:
     def _drifts(self, connection: Connection, system: str, seen: list[Entry]) -> list[Drift]:
         """Records that do not say what we last knew: what they drifted in, and what is known of the cause."""
         drifts = []
-        there = [entry.event for entry in seen if not entry.event.deleted]
+        closed = erased.among(connection, {(entry.event.source, entry.event.subject) for entry in seen})
+        events = [entry.event for entry in seen if not entry.event.deleted]
+        there = [event for event in events if (event.source, event.subject) not in closed]
         for record_type in {event.record_type for event in there}:
             some = [event for event in there if event.record_type == record_type]
             ids = [event.external_id for event in some]

@@ -19,6 +19,8 @@ _SAID = "said"
 _QUOTED = re.compile(r"\"[^\"]*\"|«[^»]*»|“[^”]*”|'[^']*'|\([^)]*\)")
 _TOKEN = re.compile(r"\S+")
 _PLAIN = re.compile(r"[a-zа-яё-]+[,.:;!?]*")
+_CODED = re.compile(r"[(\[]?[A-Z][A-Z0-9]*(?:[_.:][A-Z0-9_.:]+|[A-Z0-9]+)[)\],.:;!?]*|UF_\w+", re.ASCII)
+"""TITLE, UF_CRM_17, ERROR_CORE: Latin capitals, of which no name is made in these systems' words."""
 _FIRST = re.compile(r"[A-ZА-ЯЁ][a-zа-яё-]*[,.:;!?]*")
 _WORDS = 60
 
@@ -46,14 +48,19 @@ def _redacted(value: Json, *, personal: bool) -> Json:
 def worded(text: str) -> str:
     """A system's own words: plain words of a sentence stay; what may be a name, a number or a quotation does not.
 
-    "Не указан ИНН контрагента Иванов" -> "Не указан … контрагента …".
+    "Не указан ИНН контрагента Иванов" -> "Не указан … контрагента …". Codes stay: "Field 'TITLE' is required".
     """
     shown, opens = [], True
-    for token in _TOKEN.findall(_QUOTED.sub(" … ", text))[:_WORDS]:
-        plain = _PLAIN.fullmatch(token) or (opens and _FIRST.fullmatch(token))
+    for token in _TOKEN.findall(_QUOTED.sub(_unquoted, text))[:_WORDS]:
+        plain = _PLAIN.fullmatch(token) or _CODED.fullmatch(token) or (opens and _FIRST.fullmatch(token))
         shown.append(token if plain else "…")
         opens = token[-1] in ".:!?"
     return " ".join(word for at, word in enumerate(shown) if word != "…" or shown[at - 1 : at] != ["…"])
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    inside = found[0][1:-1]
+    return f" {inside} " if _CODED.fullmatch(inside) else " … "
 
 
 def _short(value: float) -> bool:

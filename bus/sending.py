@@ -12,11 +12,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from time import monotonic
 from uuid import uuid4
 
 import structlog
 
-from bus import claimed, merge, points
+from bus import claimed, leased, merge, points
 from bus.claimed import Job
 from bus.creating import Creating
 from bus.envelope import version_order
@@ -51,6 +52,7 @@ class Sending:
         self._abreast = abreast
         self._kind = parts.config.systems[system].kind
         self._limits = parts.config.limits
+        self._late_s = parts.config.systems[system].late_s
         self._tables: Tables = parts.mappings.tables(system, self._kind)
         self._settling = Settling(system, parts)
         self._creating = Creating(system, adapter, parts, self._reload)
@@ -116,6 +118,9 @@ class Sending:
         self._settling.fail([Failure(job, reason) for job, reason in left.items()])
         rest = [job for job in rest if job not in left]
         early = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
+        gone = [job for job in rest if job.external_id is None and job.known.deleted_in(self._system)]
+        self._settling.idle(gone)
+        rest = [job for job in rest if job not in gone]
         if __debug__:
             points.here("lane.begun")
         writes = translator.writes(self._tables)
@@ -289,13 +294,14 @@ class Sending:
 
         def send(claimed: Sequence[Job]) -> None:
             try:
-                group = self._launched(claimed)
+                group, deadline = self._launched(claimed)
             except BusError as error:
                 self._settling.fail([Failure(job, error) for job in claimed])
                 return
             if __debug__:
                 points.here("lane.launched")
-            results = self._adapter.write([job.write for job in group if job.write]) if group else []
+            with leased.until(deadline):
+                results = self._adapter.write([job.write for job in group if job.write]) if group else []
             if __debug__:
                 points.here("lane.sent")
             try:
@@ -306,16 +312,18 @@ class Sending:
 
         self._abreast([partial(send, group) for group in groups])
 
-    def _launched(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of the jobs that are ours to send, now that a request may be sent.
+    def _launched(self, jobs: Sequence[Job]) -> tuple[list[Job], float]:
+        """Those of the jobs that are ours to send, now that a request may be sent, and until when (time.monotonic).
 
-        Until then a payment may take its order from us; and two must never create the same record.
+        Until then a payment may take its order from us; and two must never create the same record. What is sent last
+        has had `late_s` to take effect, or half of the lease, before somebody else may look for it.
         """
         waited = 0.0
         while (pause := self._adapter.wait()) > 0 and waited + pause < self._limits.lease_s:
             nap(pause)
             waited += pause
-        return self._parts.ledger.run(lambda connection: self._launch(connection, jobs))
+        deadline = monotonic() + max(self._limits.lease_s - self._late_s, self._limits.lease_s / 2)
+        return self._parts.ledger.run(lambda connection: self._launch(connection, jobs)), deadline
 
     def _launch(self, connection: Connection, jobs: Sequence[Job]) -> list[Job]:
         """Entities are locked before records and deliveries, as everywhere."""

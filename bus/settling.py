@@ -313,11 +313,15 @@ def _refused(one: Success, error: BusError) -> Failure:
 
 
 def _lines(one: Success) -> list[Line]:
+    """One for each field that was written; the end of a creation that had broken off tells of all that it brought."""
     job, system = one.job, one.job.row["system"]
-    what = "created" if job.external_id is None else "written"
+    promised = job.linked.view.promised if job.linked and job.unfinished else {}
+    brought = {name: value for name, value in promised.items() if one.said.get(name) == value}
+    what = "created" if job.external_id is None or brought else "written"
     old = (job.linked.view.base if job.linked else {}) | job.there
+    old = {name: value for name, value in old.items() if name not in brought}
     return [
         Line(job.id, "bus", what, job.row["event_seq"], system, name, old.get(name), value, call=one.result.call)
-        for name, value in job.told.items()
+        for name, value in (brought | job.told).items()
         if name not in one.kept
     ]

@@ -179,6 +179,7 @@ class Statements:
                 continue
             try:
                 payment = _payment(document, way, ZoneInfo(known.zone))
+                payment.event(system, None)
             except BadInput as error:
                 taken.faults += (f"line {document.line}: {error}",)
                 continue
@@ -275,17 +276,9 @@ def _question(system: str, payment: _Payment, answer: Assigned) -> Question:
     """For which order is this? With what a person needs to tell."""
     one, received = payment.document, payment.received
     payer = one.payee if received.gives_back else one.payer
-    about: dict[str, Json] = {
-        "amount": {"amount": f"{received.amount:.2f}", "currency": received.currency},
-        "paid_at": payment.at.isoformat(),
-        "external_number": one.number,
-        "payer": payer.name,
-        "inn": payer.inn,
-        "purpose": one.purpose,
-        "why": answer.why,
-    }
-    said = {name: value for name, value in about.items() if value}
-    return Question("order", system, f"payment/{payment.key}", answer.candidates, said)
+    said = {"paid_at": payment.at.isoformat(), "external_number": one.number, "payer": payer.name}
+    about = assigning.about(received, answer.why, said)
+    return Question("order", system, f"payment/{payment.key}", answer.candidates, about)
 
 
 def _digits(account: str) -> str:

@@ -13,10 +13,13 @@ from bus.channels import CHORES
 from bus.chores import Chores
 from bus.config import Limits
 from bus.reconcile import Reconcile
+from bus.unassigned import Unassigned
 from bus.watched import Watched
 
 
-def register(app: Celery, chores: Chores, reconcile: Reconcile, asking: Asking, watched: Watched) -> None:
+def register(
+    app: Celery, chores: Chores, reconcile: Reconcile, asking: Asking, watched: Watched, unassigned: Unassigned
+) -> None:
     """The chores as tasks."""
 
     @app.task(name="chores.sweep")
@@ -43,6 +46,10 @@ def register(app: Celery, chores: Chores, reconcile: Reconcile, asking: Asking, 
     def folders() -> None:
         watched.sweep()
 
+    @app.task(name="chores.unassigned")
+    def look_again() -> None:
+        unassigned.look_again()
+
     @app.task(name="chores.poll")
     def poll() -> None:
         reconcile.poll()
@@ -60,6 +67,7 @@ def schedule(app: Celery, limits: Limits) -> None:
         "ask": (max(limits.sweep_s, 15.0), "chores.ask", {}),
         "directories": (limits.directory_ttl_s / 2, "chores.directories", {}),
         "folders": (limits.folders_s, "chores.folders", {}),
+        "unassigned": (max(limits.sweep_s, 60.0), "chores.unassigned", {}),
         "imports": (max(limits.sweep_s, 5.0), importing.TASK, {}),
         "poll": (limits.poll_s, "chores.poll", {}),
         "reconcile": (limits.reconcile_s, "chores.reconcile", {}),

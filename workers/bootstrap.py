@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 
+import structlog
 from celery import Celery, signals
 from redis import Redis
+from redis.exceptions import RedisError
 
 from bus import config as configuration
-from bus import importing, switches
+from bus import importing, messages, stops, switches
 from bus.app import create_app
 from bus.asking import Asking
 from bus.bells import CeleryBells
-from bus.breaker import Breaker
+from bus.breaker import BY_ANSWER, Breaker
 from bus.budget import Budget
 from bus.chores import Chores
 from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.directories import Directories
+from bus.erasing import Erasing
+from bus.errors import BusError
 from bus.exchange_sessions import Sessions
 from bus.gauges import Gauges
 from bus.importing import Importing
@@ -36,15 +40,20 @@ from bus.publisher import Publisher
 from bus.questions import Questions
 from bus.reception import Reception
 from bus.reconcile import Reconcile
+from bus.refusals import Refusals
 from bus.relay import Relay
+from bus.rotation import Rotation
 from bus.statements import Statements
 from bus.systems.bitrix24_tasks import Bitrix24Tasks
 from bus.systems.connect import Urgent, budget_of, connect, tasks_of
+from bus.unassigned import Unassigned
 from bus.watched import Watched
 from mappings import check, tables
 from mappings.registry import Registry
 from workers import beat, counterparties, deals, imports, lanes, orders, payments
 from workers.recycling import recycler
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 
 def _now() -> datetime:
@@ -57,6 +66,39 @@ class Wiring:
 
     settings: Settings
     file: Config
+
+    @cached_property
+    def rotation(self) -> Rotation:
+        """What follows logins, tokens and keys that change while this process runs."""
+        path, environment = self.settings.config, self.settings.environment()
+        rotation = Rotation(self.file, path, self.settings.secrets, lambda: configuration.load(path, environment))
+        rotation.follow(self._follow)
+        return rotation
+
+    def _follow(self, config: Config) -> Callable[[], None]:
+        parts: dict[str, Urgent | Bitrix24Tasks] = {**self.adapters}
+        takes = {name: part.follow(config.systems[name]) for name, part in parts.items()}
+        tasks = self._tasks.follow(config.systems[config.tasks.system]) if self._tasks and config.tasks else None
+
+        def take() -> None:
+            changed = [name for name in takes if config.systems[name] != self.file.systems[name]]
+            self.file = config
+            for name in changed:
+                takes[name]()
+            if tasks:
+                tasks()
+            for name in changed:
+                self._try_again(name)
+
+        return take
+
+    def _try_again(self, system: str) -> None:
+        """A lane that the system's own word has stopped (a login that is no more) goes on with the new one at once."""
+        try:
+            if self.breaker.state(system).by == BY_ANSWER:
+                stops.resume(self.ledger, self.breaker, self.bells, self.file, system, "bus, with a new login")
+        except (RedisError, BusError):
+            log.info("rotation.not_resumed", system=system)  # it is probed by itself, a little later
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -139,10 +181,16 @@ class Wiring:
         return Questions(self.ledger, self.file, self.bells)
 
     @cached_property
+    def erasing(self) -> Erasing:
+        """People who asked to be forgotten."""
+        return Erasing(self.ledger, self.file, self.bells)
+
+    @cached_property
     def asking(self) -> Asking:
         """Tasks for people who are to decide a conflict."""
-        return Asking(self.ledger, self.file, self._tasks(), _now)
+        return Asking(self.ledger, self.file, self._tasks, _now)
 
+    @cached_property
     def _tasks(self) -> Bitrix24Tasks | None:
         if self.file.tasks is None:
             return None
@@ -159,6 +207,11 @@ class Wiring:
     def statements(self) -> Statements:
         """What banks tell of money."""
         return Statements(self.ledger, self.config, self.publisher)
+
+    @cached_property
+    def unassigned(self) -> Unassigned:
+        """Money whose order may have come since a person was asked."""
+        return Unassigned(self.ledger, self.config, self.questions)
 
     @cached_property
     def watched(self) -> Watched:
@@ -236,6 +289,11 @@ class Wiring:
         return Reconcile(self.ledger, self.config, self.mappings, self.pipeline, self.adapters, _now)
 
     @cached_property
+    def refusals(self) -> Refusals:
+        """What a worker turned away."""
+        return Refusals(self.ledger)
+
+    @cached_property
     def _lanes(self) -> dict[tuple[str, bool], Lane]:
         return {}
 
@@ -254,9 +312,10 @@ class Wiring:
         for channel in (payments, orders, deals, counterparties):
             channel.register(self.celery, reception)
         lanes.register(self.celery, self.lane, self.bells)
-        beat.register(self.celery, self.chores, self.reconcile, self.asking, self.watched)
+        beat.register(self.celery, self.chores, self.reconcile, self.asking, self.watched, self.unassigned)
         imports.register(self.celery, self.importing, quiet_s=self.file.limits.exchange_quiet_s)
         beat.schedule(self.celery, self.file.limits)
+        messages.refused.connect(self.refusals)
         self._recycler = recycler(self.file.limits.worker_memory_mb)
         signals.task_postrun.connect(self._recycler)
         return self.celery
@@ -284,7 +343,7 @@ class Wiring:
         for adapters in ("adapters", "direct"):
             for adapter in made.get(adapters, {}).values():
                 adapter.close()
-        for part in ("relay", "ledger", "redis", "celery"):
+        for part in ("rotation", "relay", "refusals", "ledger", "redis", "celery"):
             if part in made:
                 made[part].close()
 
@@ -292,4 +351,4 @@ class Wiring:
 def wire(settings: Settings | None = None, file: Config | None = None) -> Wiring:
     """Put the bus together from the environment and the configuration file. Raises ConfigError in plain words."""
     chosen = settings or Settings()
-    return Wiring(chosen, file or configuration.load(chosen.config))
+    return Wiring(chosen, file or configuration.load(chosen.config, chosen.environment()))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from celery import Celery
 
+from bus.channels import DRAIN
 from bus.lanes import Lane
 from bus.ports import Bells
 
@@ -17,7 +18,7 @@ _TURN_S = 20.0
 def register(app: Celery, lane: Callable[[str, bool], Lane], bells: Bells) -> None:
     """The task that drains a lane; several bells at once share the work, since claims skip what others hold."""
 
-    @app.task(name="lanes.drain")
+    @app.task(name=DRAIN)
     def drain(system: str, urgent: bool) -> None:
         if lane(system, urgent).drain(until=datetime.now(UTC) + timedelta(seconds=_TURN_S)):
             bells.ring(system, urgent=urgent)

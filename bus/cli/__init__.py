@@ -9,8 +9,10 @@ import typer
 from bus import log
 from bus.cli import (
     about,
+    backup,
     budget,
     conflicts,
+    erase,
     exchange,
     history,
     imports,
@@ -54,6 +56,8 @@ app.command(rich_help_panel=_START)(about.version)
 app.command(rich_help_panel=_START)(ready.check)
 app.command(rich_help_panel=_START)(ready.migrate)
 app.command(rich_help_panel=_START)(about.schema)
+app.command("backup", rich_help_panel=_START)(backup.back_up)
+app.command("restore", rich_help_panel=_START)(backup.bring_back)
 app.add_typer(mappings.app, name="mappings", rich_help_panel=_START)
 app.command(rich_help_panel=_START)(inspect.inspect)
 app.command(rich_help_panel=_START)(trial.demo)
@@ -79,6 +83,7 @@ app.command(rich_help_panel=_OPERATE)(budget.budget)
 app.command("reconcile", rich_help_panel=_OPERATE)(runs.run)
 app.command(rich_help_panel=_OPERATE)(runs.runs)
 app.command("history", rich_help_panel=_OPERATE)(history.tell)
+app.command(rich_help_panel=_OPERATE)(erase.erase)
 
 
 def run(wire: Wire) -> None:

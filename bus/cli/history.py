@@ -11,16 +11,10 @@ from bus.cli import screen
 from bus.cli.wiring import wired
 from bus.config import Config
 from bus.errors import BadInput
-from bus.ledger import entities, history, records
-from bus.ledger.database import Connection, one, rows
+from bus.ledger import entities, history, naming
+from bus.ledger.database import Connection, rows
 
 _NAMES = ("at", "actor", "what", "system", "field", "old", "new", "rule", "call")
-
-_KEPT = """
-    WITH RECURSIVE way AS (
-      SELECT id, merged_into FROM entity WHERE id = %s
-      UNION ALL SELECT entity.id, entity.merged_into FROM entity JOIN way ON entity.id = way.merged_into)
-    SELECT id FROM way WHERE merged_into IS NULL"""
 
 
 def tell(
@@ -38,33 +32,12 @@ def tell(
 
 def _find(connection: Connection, name: str, config: Config) -> UUID:
     """The entity of that name. Where it was united with another one, that one."""
-    found = _by_id(name) or _by_record(connection, name) or _by_number(connection, name, config)
-    row = found and one(connection, _KEPT, [found])
-    if not row:
+    numbering = config.numbering_system if config.systems else None
+    entity = naming.by_id(name) or naming.by_record(connection, name) or naming.by_number(connection, name, numbering)
+    found = naming.kept(connection, entity) if entity else None
+    if found is None:
         raise BadInput(f"nothing is known of {name!r}; give an order number, system/type/id or an entity's id")
-    return UUID(str(row["id"]))
-
-
-def _by_id(name: str) -> UUID | None:
-    try:
-        return UUID(name)
-    except ValueError:
-        return None
-
-
-def _by_record(connection: Connection, name: str) -> UUID | None:
-    system, _, rest = name.partition("/")
-    record_type, _, external_id = rest.partition("/")
-    if not external_id:
-        return None
-    return records.of_record(connection, system, record_type, [external_id]).get(external_id)
-
-
-def _by_number(connection: Connection, name: str, config: Config) -> UUID | None:
-    if not config.systems:
-        return None
-    key = f"number/{config.numbering_system}/{name}"
-    return entities.find(connection, "order", [key]).get(key)
+    return found
 
 
 def _head(connection: Connection, entity: UUID) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +13,12 @@ from psycopg.errors import UndefinedTable
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from bus.cli import screen
+from bus.cli import screen, stores
 from bus.cli.plain import of_environment, said
 from bus.cli.wiring import Wiring, wired
 from bus.errors import BusError
+from bus.intake.exchange_login import Logins
+from bus.intake.signatures import Keyring
 from bus.ledger import database, schema
 from bus.log import scrub_text
 from bus.ports import Finding
@@ -47,14 +50,16 @@ def _findings(context: typer.Context, config: Path | None) -> Iterator[Finding]:
     try:
         wiring = wired(context, config)
     except BusError as error:
-        yield Finding("configuration", ok=False, say=str(error))
+        yield Finding("configuration", ok=False, say=f"{error}\nwhat runs already goes on with what it had")
         return
     except ValidationError as error:  # of the environment; what the file says is told by bus.config
         yield Finding("configuration", ok=False, say=of_environment(error))
         return
     systems = ", ".join(f"{name} ({system.kind})" for name, system in wiring.file.systems.items())
     yield Finding("configuration", ok=True, say=f"{wiring.settings.config}: {systems or 'no systems'}")
+    yield _tried("keys and logins", lambda: _keys(wiring))
     yield _tried("ledger", lambda: _ledger(wiring))
+    yield from stores.looks_at_certificates(wiring.settings)
     yield from _broker(wiring)
     yield from _mappings(wiring)
     yield from _systems(wiring)
@@ -68,7 +73,15 @@ def _tried(what: str, look: Callable[[], Finding]) -> Finding:
         return Finding(what, ok=False, say=said(error))
 
 
+def _keys(wiring: Wiring) -> Finding:
+    """What the door would not open with."""
+    Keyring(wiring.file, lambda: datetime.now(UTC))
+    Logins(wiring.file)
+    return Finding("keys and logins", ok=True, say="each sender can be told from the others")
+
+
 def _ledger(wiring: Wiring) -> Finding:
+    stores.reach_ledger(wiring.settings.database())
     try:
         with wiring.ledger.transaction() as connection:
             row = database.one(connection, "SELECT version_num FROM alembic_version")
@@ -88,7 +101,7 @@ def _broker(wiring: Wiring) -> Iterator[Finding]:
 
 
 def _answers(wiring: Wiring) -> Finding:
-    wiring.redis.ping()
+    stores.reach_broker(wiring.redis)
     return Finding("broker", ok=True, say="reachable")
 
 

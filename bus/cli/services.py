@@ -23,7 +23,7 @@ from bus.cli.plain import stoppable
 from bus.cli.wiring import Wiring, wired
 from bus.config import Settings
 from bus.errors import BadInput, ConfigError
-from bus.intake import create_app
+from bus.intake import connections, create_app
 from bus.intake.metrics import Meters
 
 Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
@@ -48,6 +48,7 @@ def worker(
     wiring = wired(context)
     _begin(wiring.settings)
     queues = queues_of(name, wiring.file.called, only=system)
+    wiring.rotation.start()
     node = "-".join(part for part in (name, system, instance) if part)
     process = wiring.worker_app().Worker(
         hostname=f"{node}@{gethostname()}",
@@ -142,7 +143,9 @@ def intake(
         ready=lambda: _ask(wiring),
         meters=_meters(wiring),
         exchange=wiring.exchange,
+        follow=wiring.rotation.follow,
     )
+    wiring.rotation.start()
     serve(app, host, port)
 
 
@@ -154,7 +157,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     gc.collect()
     gc.freeze()
     with stoppable():
-        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+        uvicorn.run(app, host=host, port=port, **connections.OPTIONS)
 
 
 def _meters(wiring: Wiring) -> Meters:

@@ -10,7 +10,7 @@ from bus import reconcile
 from bus.cli import screen
 from bus.cli.lanes import circuits
 from bus.cli.wiring import wired
-from bus.ledger import deliveries, letters
+from bus.ledger import deliveries, letters, restored
 from bus.ledger.database import Connection, one, rows
 
 # Each count is answered by an index of its own; the journal's finished events are too many to be counted.
@@ -57,10 +57,16 @@ def _look(connection: Connection) -> dict[str, Any]:
         "conflicts": {"open": conflicts["n"], "next_deadline": conflicts["next"]} if conflicts else {},
         "questions": {"open": asked["n"], "next_deadline": asked["next"]} if asked else {},
         "last_reconcile": runs[0] if runs else None,
+        "restored_to": restored.since(connection),
     }
 
 
 def _show(found: dict[str, Any]) -> None:
+    if found["restored_to"]:
+        say = (
+            f"restored to {screen.plain(found['restored_to'])} UTC: nothing is written until a reconciliation read all"
+        )
+        screen.out().print(say)
     outcomes = ", ".join(f"{count} {name}" for name, count in found["outcomes_today"].items())
     today = found["events"].pop("done_today")
     states = [*found["events"].items(), ("done in the last 24 h", f"{today}: {outcomes}" if outcomes else today)]

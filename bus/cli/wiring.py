@@ -17,6 +17,7 @@ from bus.config import Config, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.envelope import Event
+from bus.erasing import Erasing
 from bus.gauges import Gauges
 from bus.intake.onec import Exchange
 from bus.ledger.database import Ledger
@@ -24,6 +25,7 @@ from bus.ports import Accepted, Adapter, Door, Mappings
 from bus.questions import Questions
 from bus.reconcile import Reconcile
 from bus.relay import Relay
+from bus.rotation import Rotation
 from bus.statements import Statements
 
 
@@ -44,6 +46,11 @@ class Wiring(Protocol):
     @property
     def config(self) -> Config:
         """The file with the operator's switches laid over it; asks the ledger."""
+        ...
+
+    @property
+    def rotation(self) -> Rotation:
+        """What follows logins, tokens and keys that change while this process runs."""
         ...
 
     @property
@@ -91,6 +98,9 @@ class Wiring(Protocol):
 
     @property
     def questions(self) -> Questions: ...
+
+    @property
+    def erasing(self) -> Erasing: ...
 
     @property
     def reconcile(self) -> Reconcile: ...

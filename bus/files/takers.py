@@ -21,7 +21,6 @@ from bus.files.rows import Payment, Told
 from bus.ledger import questions
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.questions import Question
-from bus.model import Json
 from bus.ports import Accepted
 
 Numbered = tuple[int, list[str]]
@@ -156,16 +155,10 @@ class Payments:
             batch.rejects.append(Reject(row, f"for which order? {answer.why}; name it in a column Заказ"))
             return []
         batch.asked += 1
-        asks.append(
-            Question("order", self.told.source, payment.subject, answer.candidates, self._about(payment, answer.why))
-        )
+        said = {name: payment.data.get(name) for name in ("paid_at", "external_number")}
+        about = assigning.about(payment.received, answer.why, said)
+        asks.append(Question("order", self.told.source, payment.subject, answer.candidates, about))
         return [payment.event(self.told.source, None)]
-
-    @staticmethod
-    def _about(payment: Payment, why: str) -> dict[str, Json]:
-        shown = {name: payment.data.get(name) for name in ("amount", "paid_at", "external_number")}
-        shown |= {"inn": payment.received.inn, "purpose": payment.received.purpose, "why": why}
-        return {name: value for name, value in shown.items() if value}
 
 
 def _texts(columns: Columns, row: Numbered) -> dict[str, str]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
+from bus.ledger.restored import HELD
 from bus.model import Json
 
 
@@ -109,30 +110,32 @@ def authors(connection: Connection, row: Row) -> dict[str, str]:
     return {one["source"]: one["actor"] for one in found}
 
 
-def forget(connection: Connection, keep_days: int) -> int:
-    """Delete those that ended and are past their keeping. How many went."""
+def forget(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete those that ended and are past their keeping, at most so many. How many went."""
     return run(
         connection,
-        """DELETE FROM conflict
-           WHERE state NOT IN ('open', 'retried') AND decided_at < now() - make_interval(days => %s)""",
-        [keep_days],
+        """DELETE FROM conflict WHERE id IN (
+             SELECT id FROM conflict WHERE state <> 'open' AND decided_at < now() - make_interval(days => %s)
+             ORDER BY decided_at LIMIT %s)""",
+        [keep_days, limit],
     )
 
 
 def take_tasks(connection: Connection, *, again_s: float, limit: int = 20) -> list[Row]:
     """Open conflicts that a task is to be made for, noted as being asked; `probe`: the answer to a call was lost.
 
-    Those that somebody else is at work on are skipped; one whose call ended nowhere comes again after `again_s`.
+    Those that somebody else is at work on are skipped; one whose call ended nowhere comes again after `again_s`. None
+    while a restored ledger does not know which were made since its backup.
     """
     return rows(
         connection,
-        """UPDATE conflict SET task_state = 'asking', task_since = now()
-           FROM (SELECT id, task_state = 'asking' AS probe FROM conflict
-                 WHERE state = 'open' AND (task_state = 'wanted' AND coalesce(task_since < now(), true)
-                   OR task_state = 'asking' AND task_since < now() - make_interval(secs => %s))
-                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) AS taken, entity
-           WHERE conflict.id = taken.id AND entity.id = conflict.entity_id
-           RETURNING conflict.*, taken.probe, entity.kind, entity.fields""",
+        f"""UPDATE conflict SET task_state = 'asking', task_since = now()
+            FROM (SELECT id, task_state = 'asking' AS probe FROM conflict
+                  WHERE state = 'open' AND (task_state = 'wanted' AND coalesce(task_since < now(), true)
+                    OR task_state = 'asking' AND task_since < now() - make_interval(secs => %s)) AND NOT {HELD}
+                  ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) AS taken, entity
+            WHERE conflict.id = taken.id AND entity.id = conflict.entity_id
+            RETURNING conflict.*, taken.probe, entity.kind, entity.fields""",  # noqa: S608 - ours
         [again_s, limit],
     )
 

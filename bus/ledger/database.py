@@ -29,6 +29,11 @@ doing so while it grows by a hundred thousand events, until PostgreSQL looks at 
 it is used, row by row; what has none works as ever. The indexes are cut to leave one for each hot query (0002)."""
 
 
+_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""Seconds, and milliseconds: a server that is gone without a word is noticed in a minute. The kernel's own patience is
+two hours, and nothing else ends the wait for an answer."""
+
+
 class LostRace(Exception):
     """Another transaction identified or merged one of ours first: roll back and look again."""
 
@@ -47,7 +52,7 @@ class Ledger:
             max_size=size,
             timeout=timeout_s,
             open=False,
-            kwargs={"row_factory": dict_row, "application_name": "integration-bus", "options": _OPTIONS},
+            kwargs={"row_factory": dict_row, "application_name": "integration-bus", "options": _OPTIONS, **_ALIVE},
             check=_still_open,
         )
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from bus.channels import BULK, NEXT, NORMAL, URGENT
 from bus.ledger.database import Connection, Row, bulk, columns, one, rows, run
+from bus.ledger.restored import HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, lim
     The ordinary lane leaves the urgent ones to the payments lane, where they wait behind nothing; those that nobody
     took for `LEFT_ALONE_S` it takes all the same. The payments lane takes also what the other has claimed for a long
     round and not sent yet (`launch`): a payment does not wait for a backlog that holds its order.
+    None while a restored ledger does not know what has been written since its backup.
     """
     free = "lease IS NULL OR lease_until < now()"
     if urgent:  # but what is being created is left to whoever began it
@@ -123,7 +125,7 @@ def claim(connection: Connection, system: str, lease: UUID, *, seconds: int, lim
                   in_flight = %(urgent)s
            WHERE (entity_id, system) IN (
              SELECT entity_id, system FROM delivery WHERE state = 'due' AND system = %(system)s AND due_at <= now()
-               AND {URGENT_ONLY if urgent else NOT_URGENT} AND ({free})
+               AND {URGENT_ONLY if urgent else NOT_URGENT} AND ({free}) AND NOT {HELD}
              ORDER BY priority, due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
            RETURNING *, now() AS claimed_at""",  # noqa: S608 - ours
         {"lease": lease, "seconds": seconds, "system": system, "limit": limit, "urgent": urgent},

@@ -44,6 +44,8 @@ class Known:
     dirty: bool = False
     fresh: bool = False
     """Made in this very transaction: nothing of it is in the ledger yet but the keys that mean it."""
+    erased: bool = False
+    """A person's data were taken out of it, and none are taken in again (bus.erasing)."""
 
     def record(self, system: str, record_type: str, external_id: str) -> Linked:
         """The row of one record; a creation of ours that was on its way is recognized in it, else it is new."""
@@ -110,7 +112,7 @@ def learn(connection: Connection, kind: Kind, keys: Mapping[str, UUID]) -> set[s
     return fresh
 
 
-_SELECT = "SELECT id, kind, fields, said, revision, parent_id, merged_into FROM entity"
+_SELECT = "SELECT id, kind, fields, said, revision, parent_id, merged_into, erased_at FROM entity"
 
 
 def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
@@ -155,6 +157,7 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
             Entity(row["kind"], row["fields"], _said(row["said"]), frozenset(frozen.get(row["id"], ()))),
             parent_id=row["parent_id"],
             revision=row["revision"],
+            erased=row["erased_at"] is not None,
         )
         for row in found
     }
@@ -217,14 +220,19 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
 
 
 def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
-    """Payments of these orders, the eldest first, each with the systems that have it. The orders are locked for it."""
+    """Payments of these orders, the eldest first, each with the systems that have it. The orders are locked for it.
+
+    `made`: the systems where we made it for a payment that this ledger, restored since, knows nothing of.
+    """
     if not orders:
         return []
     connection.execute("SELECT 1 FROM entity WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [sorted(orders)])
     return rows(
         connection,
         """SELECT id, parent_id, fields, ARRAY(
-             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems
+             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems,
+             ARRAY(SELECT split_part(key, '/', 3) FROM identity
+                   WHERE identity.entity_id = entity.id AND starts_with(key, 'bus/made/')) AS made
            FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL ORDER BY created_at, id""",
         [sorted(orders)],
     )

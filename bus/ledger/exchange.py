@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
+from bus.ledger import erased
 from bus.ledger.database import Connection, Row, one, rows, run
 from bus.model import Json
 
@@ -17,6 +18,8 @@ _ONE_AT_A_TIME = 0x45584348
 _STAGED = "/"
 """What the name of a body that is still arriving begins with; no file's name does (bus.exchange_names)."""
 _STAGED_KEPT_H = 1
+_FILES_AT_ONCE = 200
+"""So many are forgotten in one transaction: each may have gigabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +305,14 @@ def unread(connection: Connection, documents: Sequence[Unread]) -> list[int | No
 def _unread(connection: Connection, document: Unread) -> int | None:
     found = one(
         connection,
-        """INSERT INTO event
-             (source, id, type, subject, channel, kind, occurred_at, raw, state, outcome, error, finished_at)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'dead', 'DEAD', %s, now())
-           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",
+        f"""INSERT INTO event
+             (source, id, type, subject, channel, kind, occurred_at, raw, erased, state, outcome, error, finished_at)
+           SELECT source, id, type, subject, channel, kind, at, CASE WHEN gone THEN NULL ELSE raw END, gone,
+                  'dead', 'DEAD', error, now()
+           FROM (VALUES (%s, %s, %s, %s, %s, %s, %s::timestamptz, %s::jsonb, %s))
+                  AS new(source, id, type, subject, channel, kind, at, raw, error),
+                LATERAL (SELECT {erased.known("source", "subject")} AS gone) AS asked
+           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",  # noqa: S608 - ours
         [
             document.system,
             f"unread/{document.name}",
@@ -343,10 +350,10 @@ def get(connection: Connection, file_id: int) -> File | None:
 
 
 def replay(connection: Connection, file_id: int) -> bool:
-    """Have a file imported once more. False when it waits for that, or is in it."""
+    """Have a file imported once more. False when it waits for that, or is in it, or its body was dropped."""
     query = """UPDATE exchange_file SET state = 'waiting', error = NULL, report = '{"replayed": true}',
                       finished_at = NULL, updated_at = now()
-               WHERE id = %s AND state IN ('receiving', 'done', 'failed', 'aside')"""
+               WHERE id = %s AND state IN ('receiving', 'done', 'failed', 'aside') AND NOT erased"""
     return run(connection, query, [file_id]) == 1
 
 
@@ -366,7 +373,24 @@ def superseded(connection: Connection, system: str, subjects: Collection[str], a
     return {row["subject"] for row in found}
 
 
-def forget(connection: Connection, keep_days: int, limit: int = 200) -> int:
+def kept(connection: Connection) -> list[File]:
+    """Files whose bodies are here, the oldest first; those too that are still arriving."""
+    found = rows(connection, "SELECT * FROM exchange_file WHERE NOT erased AND bytes > 0 ORDER BY id")
+    return [_file(row) for row in found]
+
+
+def erase(connection: Connection, file_id: int) -> bool:
+    """Drop a file's body for good: it holds a person who was erased. False while it is not read to its end."""
+    query = """UPDATE exchange_file SET erased = true, bytes = 0, updated_at = now(),
+                      error = 'its body was dropped: it held a person who was erased'
+               WHERE id = %s AND state IN ('done', 'failed', 'aside') AND NOT erased"""
+    if run(connection, query, [file_id]) == 0:
+        return False
+    run(connection, "DELETE FROM exchange_chunk WHERE file_id = %s", [file_id])
+    return True
+
+
+def forget(connection: Connection, keep_days: int, limit: int) -> int:
     """Delete files past their keeping, those set aside after a day, a bounded number at a time. How many went."""
     return run(
         connection,
@@ -375,7 +399,7 @@ def forget(connection: Connection, keep_days: int, limit: int = 200) -> int:
              WHERE created_at < now() - interval '1 day' AND state NOT IN ('waiting', 'importing')
                AND (state = 'aside' OR created_at < now() - make_interval(days => %s))
              ORDER BY created_at LIMIT %s)""",
-        [keep_days, limit],
+        [keep_days, min(limit, _FILES_AT_ONCE)],
     )
 
 

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from bus.channels import NORMAL, URGENT
 from bus.envelope import Event, has_nul, version_order
+from bus.ledger import erased
 from bus.ledger.database import Connection, Row, bulk, columns, one, rows, run
 from bus.ledger.deliveries import NOT_URGENT, URGENT_ONLY
 from bus.merge import Outcome
@@ -40,18 +41,39 @@ class Ending:
 
 
 def record(connection: Connection, entries: Sequence[Entry]) -> list[Event]:
-    """Journal events; those whose (source, id) is known are left as they are. Returns the new ones."""
+    """Journal events; those whose (source, id) is known are left as they are. Returns the new ones.
+
+    Of an erased record nothing of its person is kept; what says nothing besides has ended here, and is not returned.
+    """
     if not entries:
         return []
     unique = {(entry.event.source, entry.event.id): entry for entry in entries}
     inserted = rows(
         connection,
-        f"""INSERT INTO event ({_NAMES}, state)
-            SELECT {_NAMES}, 'pending' FROM jsonb_to_recordset(%s) AS new({_COLUMNS}) ORDER BY source, id
-            ON CONFLICT (source, id) DO NOTHING RETURNING source, id""",  # noqa: S608 - names are ours
-        [bulk([_row(entry) for entry in unique.values()])],
+        f"""INSERT INTO event ({_NAMES}, erased, state, outcome, error, finished_at)
+            SELECT {", ".join(_KEPT_OUT.get(name, name) for name in _NAMES.split(", "))}, gone,
+                   CASE WHEN over THEN 'done' ELSE 'pending' END, CASE WHEN over THEN 'OVERRULED' END,
+                   CASE WHEN over THEN %s END, CASE WHEN over THEN now() END
+            FROM jsonb_to_recordset(%s) AS new({_COLUMNS}), LATERAL (
+              SELECT {erased.known("source", "subject")} AS gone OFFSET 0) AS asked, LATERAL (
+              SELECT gone AND kind = 'counterparty' AS over) AS so
+            ORDER BY source, id
+            ON CONFLICT (source, id) DO NOTHING
+            RETURNING source, id, state, erased, CASE WHEN erased THEN data END AS data""",  # noqa: S608 - names are ours
+        [erased.WHY, bulk([_row(entry) for entry in unique.values()])],
     )
-    return [unique[row["source"], row["id"]].event for row in inserted]
+    return [_as_kept(unique[row["source"], row["id"]].event, row) for row in inserted if row["state"] == "pending"]
+
+
+_KEPT_OUT = {
+    "data": f"CASE WHEN gone THEN {erased.without_person('kind', 'data')} ELSE data END",
+    "raw": "CASE WHEN gone THEN NULL ELSE raw END",
+    "held": "CASE WHEN over THEN '[]' ELSE held END",
+}
+
+
+def _as_kept(event: Event, row: Row) -> Event:
+    return event.model_copy(update={"data": row["data"]}) if row["erased"] else event
 
 
 def _row(entry: Entry) -> Row:
@@ -370,6 +392,11 @@ def retranslated(connection: Connection, seq: int, entry: Entry) -> None:
     )
 
 
+def let_go(connection: Connection, seq: int) -> None:
+    """What was held back of an event is not looked for any more."""
+    run(connection, "UPDATE event SET held = '[]' WHERE seq = %s", [seq])
+
+
 def revive(connection: Connection, seqs: Collection[int]) -> list[Row]:
     """Make dead events pending (or, without data, notified) again."""
     return rows(
@@ -414,15 +441,20 @@ def by_seq(connection: Connection, seqs: Collection[int]) -> list[Row]:
     return rows(connection, "SELECT * FROM event WHERE seq = ANY(%s) ORDER BY seq", [list(seqs)])
 
 
-def forget(connection: Connection, keep_days: int, limit: int = 10_000) -> int:
-    """Delete finished events that are past their keeping and that no dead letter speaks of. How many went."""
+def forget(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete events that ended and are past their keeping, at most so many. How many went.
+
+    Dead ones once their letter is gone. Not what a dead letter speaks of, nor an open conflict.
+    """
+    old = "finished_at < now() - make_interval(days => %(days)s)"
+    free = """NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.event_seq = event.seq)
+      AND NOT EXISTS (SELECT 1 FROM conflict WHERE conflict.entity_id = event.entity_id AND conflict.state = 'open')"""
+    one_state = "(SELECT seq FROM event WHERE state = '{}' AND {} AND {} ORDER BY finished_at LIMIT %(limit)s)"
+    some = " UNION ALL ".join(one_state.format(state, old, free) for state in ("done", "dead"))
     return run(
         connection,
-        """DELETE FROM event WHERE seq IN (
-             SELECT seq FROM event WHERE state = 'done' AND finished_at < now() - make_interval(days => %s)
-               AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.event_seq = event.seq)
-             ORDER BY finished_at LIMIT %s)""",
-        [keep_days, limit],
+        f"DELETE FROM event WHERE seq = ANY(ARRAY(SELECT seq FROM ({some}) AS ended LIMIT %(limit)s))",  # noqa: S608
+        {"days": keep_days, "limit": limit},
     )
 
 

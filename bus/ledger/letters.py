@@ -142,11 +142,13 @@ def acted(connection: Connection, actor: str, action: str, target: str, detail: 
     )
 
 
-def forget(connection: Connection, keep_days: int) -> int:
-    """Delete those that ended and are past their keeping. How many went."""
+def forget(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete those that ended and are past their keeping, at most so many. How many went."""
     return run(
         connection,
-        """DELETE FROM dead_letter
-           WHERE state NOT IN ('open', 'retried') AND ended_at < now() - make_interval(days => %s)""",
-        [keep_days],
+        """DELETE FROM dead_letter WHERE id IN (
+             SELECT id FROM dead_letter
+             WHERE state NOT IN ('open', 'retried') AND ended_at < now() - make_interval(days => %s)
+             ORDER BY ended_at LIMIT %s)""",
+        [keep_days, limit],
     )

@@ -120,6 +120,15 @@ def get(connection: Connection, question_id: int) -> Row | None:
     return one(connection, "SELECT * FROM question WHERE id = %s", [question_id])
 
 
+def of_money(connection: Connection, limit: int) -> list[Row]:
+    """Open questions of which order money is for, those that were asked last first."""
+    return rows(
+        connection,
+        "SELECT id, system, about FROM question WHERE state = 'open' AND asks = 'order' ORDER BY id DESC LIMIT %s",
+        [limit],
+    )
+
+
 def listing(connection: Connection, state: str | None = "open") -> list[Row]:
     """Questions, the most pressing first."""
     return rows(
@@ -149,10 +158,16 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
     run(connection, "UPDATE question SET decision = %s WHERE decision = %s", [str(kept), str(lost)])
 
 
-def forget(connection: Connection, keep_days: int) -> int:
-    """Delete those that nobody will ask for again. An answer stays: it is how a record is known. How many went."""
-    return run(
+def forget(connection: Connection, keep_days: int, limit: int) -> int:
+    """Delete those that nobody will ask for again, at most so many. How many were deleted, or made to forget.
+
+    An answer stays: it is how a record is known. What was shown to whoever gave it goes.
+    """
+    some = "SELECT id FROM question WHERE {which} AND decided_at < now() - make_interval(days => %s) LIMIT %s"
+    ended = some.format(which="state IN ('moot', 'expired')")
+    answered = some.format(which="state = 'decided' AND (about <> '{}' OR candidates <> '[]')")
+    return run(connection, f"DELETE FROM question WHERE id IN ({ended})", [keep_days, limit]) + run(  # noqa: S608 - ours
         connection,
-        "DELETE FROM question WHERE state IN ('moot', 'expired') AND decided_at < now() - make_interval(days => %s)",
-        [keep_days],
+        f"UPDATE question SET about = '{{}}', candidates = '[]' WHERE id IN ({answered})",  # noqa: S608 - ours
+        [keep_days, limit],
     )

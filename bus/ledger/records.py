@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from bus.ledger import erased
 from bus.ledger.database import Connection, LostRace, bulk, columns, one, rows, run
 from bus.model import Fields
 
@@ -140,6 +141,37 @@ def ours(connection: Connection, system: str, record_type: str, ids: Collection[
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """What a reading shows of a record's derived fields, and of which version it is."""
+
+    system: str
+    type: str
+    external_id: str
+    version: int
+    derived: Fields
+
+
+def spoiled(connection: Connection, shown: Sequence[Shown]) -> None:
+    """Forget what we said of derived fields where somebody has written something else over it since: it is due again.
+
+    Empty is not something else: there are portals that do not keep what they are told.
+    """
+    if not shown:
+        return
+    run(
+        connection,
+        """UPDATE record SET base = base - over.names, updated_at = now()
+           FROM jsonb_to_recordset(%s) AS new(system text, type text, external_id text, version bigint, derived jsonb),
+             LATERAL (SELECT id AS row, ARRAY(
+                 SELECT key FROM jsonb_each(new.derived) WHERE value <> 'null' AND old.base -> key <> value) AS names
+               FROM record AS old WHERE old.system = new.system AND old.type = new.type
+                 AND old.external_id = new.external_id AND old.version < new.version ORDER BY id) AS over
+           WHERE record.id = over.row AND over.names <> '{}'""",
+        [bulk([columns(item) for item in shown])],
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Base:
     """What a write of ours showed of a record: what it holds of that now."""
 
@@ -159,13 +191,15 @@ def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
     """After writes: what the records hold now is laid over their bases.
 
     Only what was written: an event may have brought other news meanwhile. What a newer version has said while our
-    answer was on its way is left standing, save what no event tells.
+    answer was on its way is left standing, save what no event tells. Of somebody who was erased meanwhile nothing is.
     """
     run(
         connection,
         """UPDATE record SET
-             base = CASE WHEN record.version > new.version THEN new.delta || record.base || new.own
-                         ELSE (record.base - ARRAY(SELECT jsonb_array_elements_text(new.forget))) || new.delta END,
+             base = (CASE WHEN record.version > new.version THEN new.delta || record.base || new.own
+                          ELSE (record.base - ARRAY(SELECT jsonb_array_elements_text(new.forget))) || new.delta END)
+                    - coalesce((SELECT %s::text[] FROM entity WHERE id = record.entity_id AND erased_at IS NOT NULL),
+                               '{}'),
              version = greatest(record.version, new.version),
              ours = new.ours AND coalesce(record.version <= new.version, true),
              external_id = new.external_id, state = 'linked', promised = '{}', telling = '{}', written_at = now(),
@@ -173,5 +207,5 @@ def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
            FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, delta jsonb, version bigint, ours boolean,
                                               own jsonb, forget jsonb)
            WHERE record.id = new.id""",
-        [bulk([columns(item) for item in bases])],
+        [erased.NAMES, bulk([columns(item) for item in bases])],
     )

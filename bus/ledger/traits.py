@@ -29,6 +29,13 @@ class Party:
 
     fields: Fields
     systems: set[str]
+    made: frozenset[str] = frozenset()
+    """Systems where we made it for one that this ledger, restored since, knows nothing of."""
+
+    @property
+    def forgotten(self) -> bool:
+        """Nobody who told of it is known: it stands only where we made it."""
+        return bool(self.systems) and self.systems <= self.made
 
 
 def sharing(connection: Connection, traits: Collection[str]) -> dict[str, set[UUID]]:
@@ -53,11 +60,13 @@ def parties(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Party]:
     found = rows(
         connection,
         """SELECT entity.id, entity.fields, ARRAY(
-             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems
+             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems,
+             ARRAY(SELECT split_part(key, '/', 3) FROM identity
+                   WHERE identity.entity_id = entity.id AND starts_with(key, 'bus/made/')) AS made
            FROM entity WHERE id = ANY(%s) AND merged_into IS NULL""",
         [list(ids)],
     )
-    return {row["id"]: Party(row["fields"], set(row["systems"])) for row in found}
+    return {row["id"]: Party(row["fields"], set(row["systems"]), frozenset(row["made"])) for row in found}
 
 
 def put(connection: Connection, traits: Mapping[UUID, Collection[str]]) -> None:

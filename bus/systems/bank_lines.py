@@ -18,6 +18,8 @@ _ACCOUNT, _DOCUMENT = "секциярасчсчет", "секциядокуме�
 _ENDS = {_ACCOUNT: "конецрасчсчет", _DOCUMENT: "конецдокумента"}
 _END = "конецфайла"
 _PURPOSE = "назначениеплатежа"
+_LONGEST_PURPOSE = 5_000
+"""Characters; the rules of banks end at 210. Lines that would make it longer belong to nothing."""
 _ALIKE = str.maketrans("сеё", "cee")
 """The signature is Latin; typed by hand it may begin with Cyrillic letters."""
 
@@ -155,7 +157,7 @@ def _divide(found: Lines, lines: Iterable[tuple[int, str]]) -> None:
         elif divided:
             last = Value(number, key.strip(), text.strip())
             section.values.setdefault(word, []).append(last)
-        elif last and fold(last.key).startswith(_PURPOSE):
+        elif last and fold(last.key).startswith(_PURPOSE) and len(last.text) < _LONGEST_PURPOSE:
             last = _longer(section, last, line)
         else:
             found.stray.append(number)

@@ -52,8 +52,8 @@ class Contacts:
         A found one hears the order's phone and e-mail, which are its customer's latest; else the deal would say its
         old ones, and the order in the shop would follow.
         """
+        self._look(jobs)
         leaders = self._claimed(jobs)
-        carry(self._rest, [(job, "found", _whole(one)) for job in alive(jobs) if (one := _found(job))])
         jobs = alive(jobs)
         fresh = [job for job in jobs if _unknown(job)]
         adds = [(job, "added", _add(job)) for job in leaders.values()]
@@ -69,6 +69,11 @@ class Contacts:
         for key in leaders:  # an add that nobody knows the end of is searched for before it is repeated
             self._rest.claims.drop(key)
 
+    def _look(self, jobs: list[Job]) -> None:
+        """Read whoever has the phone or e-mail: one of another name is another person, who shares them."""
+        wanted = [(job, [*_own(job), *_alike(job)]) for job in alive(jobs)]
+        carry(self._rest, [(job, "alike", _whole(ids)) for job, ids in wanted if ids])
+
     def _claimed(self, jobs: list[Job]) -> dict[str, Job]:
         """One job for each contact that nobody has yet, claimed for us and searched for once more under the claim.
 
@@ -82,6 +87,7 @@ class Contacts:
                 say, until = "a contact of the same phone or e-mail is being made", datetime.now(UTC) + _WAIT
                 job.fail(NotReady(say, until=until, cause="contact being made"))
         carry(self._rest, [one for job in ours for one in asked(job)])
+        self._look(ours)
         leaders: dict[str, Job] = {}
         for job in alive(ours):
             if _unknown(job):
@@ -99,7 +105,7 @@ def said(job: Job) -> bool:
 def asked(job: Job) -> list[Asked]:
     """What is to be known before its contact can be written: the linked one, or whoever has the phone or e-mail."""
     if linked := _linked(job):
-        return [(job, "contact", _whole(linked))]
+        return [(job, "contact", _whole([linked]))]
     said = job.change["contact"]
     own = {"=originatorId": ORIGINATOR, "=originId": job.write.origin}
     search = [(kind, str(said[key])) for kind, key in _KINDS if said.get(key)]
@@ -109,8 +115,8 @@ def asked(job: Job) -> list[Asked]:
     ]
 
 
-def _whole(contact: int) -> Command:
-    return list_of(CONTACT, {"=id": contact}, ["*", "fm"])
+def _whole(contacts: list[int]) -> Command:
+    return list_of(CONTACT, {"@id": contacts}, ["*", "fm"])
 
 
 def _contact_id(item: Raw) -> int:
@@ -125,15 +131,51 @@ def _duplicates(kind: str, value: str) -> Command:
     return "crm.duplicate.findbycomm", {"entity_type": "CONTACT", "type": kind, "values": [value]}
 
 
+def _alike(job: Job) -> list[int]:
+    """Contacts that have the phone, and those that have the e-mail, in that order; none where one is linked."""
+    found = [] if _linked(job) else [one for kind, _ in _KINDS for one in _of_kind(job, kind)]
+    return list(dict.fromkeys(found))
+
+
+def _of_kind(job: Job, kind: str) -> list[int]:
+    return sorted(int(one) for one in rows_of(job.answers.get(kind), "CONTACT"))
+
+
 def _found(job: Job) -> int:
-    """The contact to link: by phone, by e-mail, or the one that an interrupted attempt of ours left; 0: none."""
+    """The contact to link: the one that an interrupted attempt of ours left, or a namesake of that phone or e-mail.
+
+    0: none.
+    """
     if _linked(job):
         return 0
-    for kind, _ in _KINDS:
-        if ids := rows_of(job.answers.get(kind), "CONTACT"):
-            return min(int(one) for one in ids)
-    own = rows_of(job.answers.get("own"), "items")
-    return min((int(item["id"]) for item in own), default=0)
+    if own := _own(job):
+        return own[0]
+    people, wanted = _people(job), _words(job.change["contact"].get("name"))
+    namesakes = [one for one in _alike(job) if one in people and _same_person(_name(people[one]), wanted)]
+    return namesakes[0] if namesakes else 0
+
+
+def _own(job: Job) -> list[int]:
+    """What interrupted attempts of ours left; none where a contact is linked."""
+    return [] if _linked(job) else sorted(int(item["id"]) for item in rows_of(job.answers.get("own"), "items"))
+
+
+def _people(job: Job) -> dict[int, Raw]:
+    return {int(item["id"]): item for item in rows_of(job.answers.get("alike"), "items")}
+
+
+def _name(contact: Raw) -> frozenset[str]:
+    return _words(" ".join(str(contact.get(part) or "") for part in ("name", "lastName")))
+
+
+def _words(name: Json) -> frozenset[str]:
+    """The words of a name, in whatever order they stand."""
+    return frozenset((requisites.name_key(str(name or "")) or "").split())
+
+
+def _same_person(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Nothing speaks against it: one says no more of the name than the other, or not all of it."""
+    return one <= other or other <= one
 
 
 def _unknown(job: Job) -> bool:
@@ -143,7 +185,8 @@ def _unknown(job: Job) -> bool:
 
 def _key(job: Job) -> str:
     said = job.change["contact"]
-    return str(said.get("phone") or said.get("email") or job.write.origin)
+    of = str(said.get("phone") or said.get("email") or job.write.origin)
+    return " ".join([of, *sorted(_words(said.get("name")))])
 
 
 def _add(job: Job) -> Command:
@@ -170,14 +213,20 @@ def _update(job: Job) -> Command | None:
 def _renew(job: Job, one: int) -> Command | None:
     """What a found contact lacks, and the order's phone and e-mail in the first place; what stood there is kept.
 
-    Its name stays: one whom the CRM knows may have been named with care.
+    One that an interrupted attempt of ours left may say what the order said then: it is told all anew.
     """
-    present = rows_of(job.answers.get("found"), "items")
-    if not present:
+    contact = _people(job).get(one)
+    if contact is None:
         return None
-    said, contact = job.change["contact"], present[0]
-    named = {"name": said["name"]} if said.get("name") and not (contact.get("name") or contact.get("lastName")) else {}
-    rows = [row for kind, key in _KINDS if said.get(key) for row in _first(contact, kind, str(said[key]))]
+    said, ours = job.change["contact"], one in _own(job)
+    name = _words(said.get("name"))
+    anew = _name(contact) < name or (ours and bool(name) and _name(contact) != name)
+    named = {"name": said["name"], "lastName": ""} if anew else {}
+    if ours:
+        changes = (_multi_change(contact, kind, said[key]) for kind, key in _KINDS if key in said)
+        rows = [row for row in changes if row and not _as_it_is(contact, row)]
+    else:
+        rows = [row for kind, key in _KINDS if said.get(key) for row in _first(contact, kind, str(said[key]))]
     fields = named | ({"fm": rows} if rows else {})
     return (UPDATE, {"entityTypeId": CONTACT, "id": one, "fields": fields}) if fields else None
 
@@ -193,6 +242,12 @@ def _first(contact: Raw, kind: str, value: str) -> list[Raw]:
     place = next((row for row in rows if _same(kind, str(row.get("value") or "")) == _same(kind, value)), None)
     behind = _row(place, kind, old) if place else multi(kind, old)
     return [_row(first, kind, value), behind]
+
+
+def _as_it_is(contact: Raw, row: Raw) -> bool:
+    """Does the contact say just that?"""
+    rows = rows_of(contact.get("fm"), "fm")
+    return any(one.get("id") == row.get("id") and one.get("value") == row["value"] for one in rows)
 
 
 def _same(kind: str, value: str) -> str:

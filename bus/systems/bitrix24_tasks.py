@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
+from bus.config import System
 from bus.errors import Permanent, UnknownOutcome
 from bus.model import Json
 from bus.ports import Task
@@ -58,6 +60,10 @@ class Bitrix24Tasks:
 
     def _own_id(self) -> int:
         return int(self._creator or self._rest.call("profile", {})["ID"])
+
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the webhook that the configuration has now; what is returned takes it."""
+        return self._rest.follow(config)
 
     def hand_over(self, task_id: str, responsible: str) -> None:
         """Give it to somebody else."""

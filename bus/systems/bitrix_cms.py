@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -51,6 +51,10 @@ class BitrixCms:
     def probe(self) -> None:
         """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
         self._rest.probe()
+
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the webhook that the configuration has now; what is returned takes it, for all copies."""
+        return self._rest.follow(config)
 
     def close(self) -> None:
         """Close the connections, for all copies."""

@@ -11,13 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bus.errors import BusError, NotReady, Permanent, SystemStopped, Transient, UnknownOutcome
+from bus.redact import worded
 
 SLOW_S, PARK_S, STOP_S, CONFIRM_S = 2, 600, 300, 300
 _TEXT_LENGTH = 200
 _CODE = re.compile(r"^[A-Za-z0-9_.:-]{1,64}$")
 _SALE_CODE = re.compile(r"^\d{4}(404|403|500)\d{5}$")
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
-_PHONE = re.compile(r"\+?\d[\d\s()-]{8,}\d")
 
 
 class NotFound(Permanent):
@@ -223,6 +222,6 @@ def _said(refusal: Refusal, rule: Rule) -> tuple[str, str, dict[str, object]]:
 
 
 def plain(text: str) -> str:
-    """A system's text, short and without phones and e-mails: it goes into messages."""
-    calm = _PHONE.sub("…", _EMAIL.sub("…", " ".join(text.split())))
+    """A system's text, short and without what may be a person's name, phone or e-mail: it goes into messages."""
+    calm = worded(text)
     return calm if len(calm) <= _TEXT_LENGTH else calm[:_TEXT_LENGTH] + "…"

@@ -10,6 +10,9 @@ from decimal import Decimal
 from typing import Protocol
 from urllib.parse import urlencode
 
+from pydantic import SecretStr
+
+from bus.config import System
 from bus.errors import BusError, NotReady, Permanent, SystemStopped, Transient, UnknownOutcome, Unrepeatable
 from bus.model import Json
 from bus.ports import Spent, Throttle
@@ -154,6 +157,10 @@ class Rest:
     def latency_s(self) -> float:
         """How long requests have taken lately, in seconds, waiting for the budget not counted."""
         return self._hook.latency_s
+
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the webhook that the configuration has now; what is returned takes it, for all copies."""
+        return self._hook.follow(config.url or SecretStr(""))
 
     def close(self) -> None:
         """Close the connections, for all copies."""

@@ -51,6 +51,8 @@ _GOODS = frozenset(
 """Sections of goods files, which are set aside."""
 _ITEMS = frozenset({"Товар", "Предложение"})
 _ROOT_READ = frozenset({"ВерсияСхемы", "ДатаФормирования"})
+_ATTRIBUTES = 200
+"""Of one element; CommerceML knows a handful. Reading them takes time by the square of them."""
 _DEEP = 2
 """Path of a section: the root and itself."""
 
@@ -145,7 +147,7 @@ class Reader:
 
     def _look_for_errors(self, parser: Any) -> None:  # the published types know nothing of its log
         """An entity that nobody declared ends the parsing without an exception, and the next bytes would be blamed."""
-        if len(parser.feed_error_log):
+        if len(parser.feed_error_log.filter_from_errors()):  # a warning is none: a namespace that is no address
             raise self._broken(parser, self._text.lines)
 
     def _broken(self, parser: Any, line: int) -> BrokenFile:
@@ -153,7 +155,7 @@ class Reader:
 
         An exception's log is the thread's: it may begin with the errors of a file that was read before.
         """
-        log = parser.feed_error_log
+        log = parser.feed_error_log.filter_from_errors()
         kind = log[0].type_name.removeprefix("ERR_").replace("_", " ").lower() if len(log) else "cut off"
         line = log[0].line if len(log) else line
         if self.root:
@@ -172,6 +174,8 @@ class Reader:
                 yield from self._end(element)
 
     def _begin(self, element: Element) -> None:
+        if len(element.attrib) > _ATTRIBUTES:
+            raise BrokenFile(f"line {_line(element)}: an element with more than {_ATTRIBUTES} attributes: refused")
         name = local(element)
         self._path.append(name)
         if len(self._path) == 1:
@@ -185,7 +189,7 @@ class Reader:
         name = local(element)
         if name != shape.ROOT:
             raise BrokenFile(f"the file begins with <{name[:80]}>, CommerceML begins with <{shape.ROOT}>")
-        space = etree.QName(element).namespace or ""
+        space = str(element.tag).rpartition("}")[0].removeprefix("{")
         version = element.get("ВерсияСхемы", "").strip()
         profile = self._profile if self._profile != "auto" else profile_of(version, space)
         names = [local_name(str(name)) for name in element.attrib]

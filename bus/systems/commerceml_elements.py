@@ -23,30 +23,53 @@ def value_of(element: Element) -> Json:
 
 
 def _add(made: Raw, name: str, child: Element) -> None:
+    """What stands there twice is there twice: a second list goes on where the first ended."""
     if name == shape.REQUISITES:
-        made[name] = _requisites(child)
+        made[name] = _requisites(child, made.get(name) or {})
+        _add_own(made, name, child)
     elif name in shape.LISTS:
         held = shape.LISTS[name]
-        made[name] = [value_of(one) for one in child if local(one) == held]
-        made |= {f"{name}/@{local_name(str(key))}": str(value).strip() for key, value in child.attrib.items()}
+        made[name] = [*(made.get(name) or []), *(value_of(one) for one in child if local(one) == held)]
+        _add_own(made, name, child)
         for one in child:
             if local(one) != held:
                 _add(made, f"{name}/{local(one)}", one)
-    elif name in made:
-        made[name] = [*(made[name] if isinstance(made[name], list) else [made[name]]), value_of(child)]
     else:
-        made[name] = value_of(child)
+        _put(made, name, value_of(child))
 
 
-def _requisites(element: Element) -> Raw:
-    """Requisites by name; several of one name as a list."""
-    made: Raw = {}
+def _add_own(made: Raw, name: str, child: Element) -> None:
+    """Attributes of a list itself, and a text that stands in the place of one."""
+    for key, value in child.attrib.items():
+        _put(made, f"{name}/@{local_name(str(key))}", str(value).strip())
+    if len(child) == 0 and (child.text or "").strip():
+        _put(made, f"{name}/#", (child.text or "").strip())
+
+
+def _put(made: Raw, name: str, value: Json) -> None:
+    made[name] = value if name not in made else [*_listed(made[name]), value]
+
+
+def _requisites(element: Element, made: Raw) -> Raw:
+    """Requisites by name, after those that are known already; several of one name as a list."""
     for one in element:
-        inside = {local(part): text(value_of(part)) for part in one}
-        name, value = shape.requisite(inside.pop("Наименование", "")), inside.pop("Значение", "")
-        made[name] = value if name not in made else [*_listed(made[name]), value]
-        made |= {f"{name}/{part}": said for part, said in inside.items()}
+        found = value_of(one)
+        inside = found if isinstance(found, dict) else {"#": found} if found else {}
+        name = shape.requisite(_said(inside, "Наименование"))
+        _put(made, name, _said(inside, "Значение"))
+        for part, said in inside.items():
+            _put(made, f"{name}/{part}", said)
     return made
+
+
+def _said(inside: Raw, part: str) -> str:
+    """The text of a part, which is taken out; what it says besides, or says again, is left in."""
+    first, *more = _listed(inside.pop(part, ""))
+    if isinstance(first, dict):
+        more = [{key: value for key, value in first.items() if key != "#"}, *more]
+    if more:
+        inside[part] = more
+    return text(first)
 
 
 def _listed(value: Json) -> list[Json]:

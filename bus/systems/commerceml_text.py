@@ -23,6 +23,11 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ENCODINGS = frozenset(
+    {"cp1251", "cp866", "koi8-r", "koi8-u", "iso8859-5", "mac-cyrillic"}
+    | {"cp1252", "iso8859-1", "ascii", "utf-16", "utf-16-le", "utf-16-be"}
+)
+"""Those that a file may declare. Python has more: some unpack what they read (zlib), some make no text of it (hex)."""
 _DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _ROOT = re.compile(r"<[^!?\s]")
 
@@ -122,12 +127,12 @@ def _utf8(head: bytes) -> bool:
 
 
 def _fits(name: str, head: bytes) -> bool:
-    """An encoding that exists, is not the one the bytes have just failed, and makes text of them."""
+    """An encoding that 1C or a site may write, not the one the bytes have just failed, and that makes text of them."""
     try:
-        if not name or codecs.lookup(name).name == "utf-8":
+        if not name or codecs.lookup(name).name not in _ENCODINGS:
             return False
         codecs.getincrementaldecoder(name)().decode(head)
-    except (LookupError, UnicodeDecodeError):
+    except (LookupError, UnicodeError):  # not its subclass alone: utf-16 without its mark is the plain one
         return False
     return True
 

@@ -32,6 +32,10 @@ class Urgent(Adapter, Protocol):
         """A light copy; connections and limits are shared."""
         ...
 
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the login that the configuration has now; what is returned takes it. Raises ConfigError."""
+        ...
+
     def close(self) -> None:
         """Close the connections, of all copies."""
         ...

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
+from bus import leased
 from bus.errors import BusError, ConfigError, SystemStopped, Transient, UnknownOutcome
 from bus.model import Json
 
@@ -40,7 +41,7 @@ class Answer:
 
 
 class Hook:
-    """One incoming webhook. Threads may share it: the session holds no cookies, nothing in it changes after the start.
+    """One incoming webhook. Threads may share it: the session holds no cookies, and its address is exchanged whole.
 
     Cookies are refused on purpose: PHP locks a session while it works, so a PHPSESSID would put our requests in a row.
     """
@@ -94,6 +95,16 @@ class Hook:
         """`text` without the webhook's code."""
         return self._url.scrub(text)
 
+    def follow(self, url: SecretStr) -> Callable[[], None]:
+        """Get ready for another code of the same portal; what is returned goes on with it. Raises ConfigError."""
+        there = _Address(url.get_secret_value())
+
+        def take() -> None:
+            there.hide(self._url)
+            self._url = there
+
+        return take
+
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
@@ -105,6 +116,8 @@ class Hook:
         url = self._url.of(method) if key is None else self._url.modern(method)
         headers = None if key is None else {"Idempotency-Key": key}
         admit()
+        if writes:
+            leased.check()
         begun = monotonic()
         try:
             return self._session.post(url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False)
@@ -181,6 +194,10 @@ class _Address:
             return "it redirects from https to http: not followed, ask the portal's administrator"
         self._origin = parts.scheme, parts.netloc
         return None
+
+    def hide(self, earlier: _Address) -> None:
+        """Take out of answers what the webhook was called before, too: some are still under way."""
+        self._secrets += earlier._secrets
 
     def scrub(self, text: str) -> str:
         for secret in self._secrets:

@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import quote
 
+from pydantic import SecretStr
+
+from bus.config import System
 from bus.errors import BusError, NotReady, SystemStopped, Transient, UnknownOutcome
 from bus.model import Json
 from bus.ports import Raw, Throttle
@@ -88,6 +91,10 @@ class Calls:
         """While the base is in doubt, try it with the smallest of reads; raises that read's error."""
         if not self._breaker.closed(self.system):
             self.rows(set_, {"$top": "1", "$select": KEY})
+
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the login that the configuration has now; what is returned takes it, for all copies."""
+        return self._gate.follow(config.user or "", config.password or SecretStr(""))
 
     def close(self) -> None:
         """Close the connections, for all copies."""

@@ -25,9 +25,9 @@ class Goods:
         self._reader, self._names, self._settings = maker.reader, maker.names, maker.settings
 
     def new(self, change: Raw) -> Raw:
-        """The rows of a new order, and its sum."""
-        rows = self._rows([], list(change.get("goods") or []))
-        return self._whole(rows + self._delivery([], rows, change.get("total")))
+        """The rows of a new order, and its sum; of one that was cancelled before it came here, cancelled rows."""
+        goods = self._rows([], list(change.get("goods") or []))
+        return self._whole(self._marked([*goods, *self._delivery([], goods, change.get("total"))], change))
 
     def changed(self, order: Raw, change: Raw) -> Raw:
         """What is to be written of a present order's rows; nothing where the change is of other things."""
@@ -43,9 +43,13 @@ class Goods:
             rows = [*goods, *self._delivery(paid, goods, change["total"])]
         elif "cancelled" not in change:
             return {}
-        if "cancelled" in change and rows:
-            rows = [row | {self._names.need("order", "row_cancelled"): change["cancelled"]} for row in rows]
-        return self._whole(rows)
+        return self._whole(self._marked(rows, change))
+
+    def _marked(self, rows: Sequence[Raw], change: Raw) -> Sequence[Raw]:
+        """An order is cancelled by cancelling each of its rows."""
+        if "cancelled" not in change:
+            return rows
+        return [row | {self._names.need("order", "row_cancelled"): change["cancelled"]} for row in rows]
 
     @property
     def _section(self) -> str:

@@ -23,6 +23,7 @@ import requests
 from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 
+from bus import leased
 from bus.errors import BusError, ConfigError, SystemStopped, Transient, UnknownOutcome
 from bus.model import Json
 from bus.systems.http import agent, before_sending
@@ -136,6 +137,15 @@ class Gate:
                 response = self._exchange(what, verb, url, body, session, match, writes=writes)
         return self._believed(what, response, writes=writes, xml=xml, long=len(url) > URL_LENGTH // 2)
 
+    def follow(self, user: str, password: SecretStr) -> Callable[[], None]:
+        """Get ready for another login; what is returned goes on with it."""
+        login = _basic(user, password)
+
+        def take() -> None:
+            self._session.headers["Authorization"] = login
+
+        return take
+
     def close(self) -> None:
         """Let sessions go and close the connections."""
         idle, self._idle = self._idle, []
@@ -147,6 +157,8 @@ class Gate:
         self, what: str, verb: str, url: str, body: Json, session: _Held, match: Query, *, writes: bool
     ) -> requests.Response:
         content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        if writes:
+            leased.check()
         begun = monotonic()
         try:
             response = self._session.request(
@@ -270,15 +282,19 @@ class _Held:
     number: str | None
 
 
+def _basic(user: str, password: SecretStr) -> str:
+    """Basic in UTF-8, which requests would send as latin-1."""
+    return "Basic " + b64encode(f"{user}:{password.get_secret_value()}".encode()).decode()
+
+
 def _session(user: str, password: SecretStr) -> requests.Session:
-    """Basic in UTF-8, which requests would send as latin-1; a .netrc is not heeded; cookies are ours to send."""
-    login = b64encode(f"{user}:{password.get_secret_value()}".encode()).decode()
+    """A .netrc is not heeded; cookies are ours to send."""
     session = requests.Session()
     session.trust_env = False
     session.headers.update(
         {
             "User-Agent": agent(),
-            "Authorization": f"Basic {login}",
+            "Authorization": _basic(user, password),
             "Content-Type": "application/json; charset=utf-8",
             "Accept": "application/json, application/xml, application/atom+xml",
         }

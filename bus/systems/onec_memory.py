@@ -6,12 +6,14 @@ Losing it costs a read of everything, nothing else: the ledger knows a state tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from redis.exceptions import RedisError
 
 from bus.ports import Redis
 
+_SPACE = "bus:onec"
 _KEPT_S = 40 * 86_400
 _CHUNK = 500
 _SET = """
@@ -27,12 +29,32 @@ return 1
 _DROP = "return redis.call('DEL', KEYS[1])"
 
 
+def forget(client: Scanned) -> int:
+    """Forget all that was remembered of any base. How many things went. Raises RedisError."""
+    names = list(client.scan_iter(match=f"{_SPACE}:*", count=_CHUNK))
+    for at in range(0, len(names), _CHUNK):
+        client.delete(*names[at : at + _CHUNK])
+    return len(names)
+
+
+class Scanned(Protocol):
+    """What of a redis.Redis is needed to find what we keep there."""
+
+    def scan_iter(self, match: str, count: int) -> Iterable[bytes | str]:
+        """Names of keys."""
+        ...
+
+    def delete(self, *names: bytes | str) -> object:
+        """Remove keys."""
+        ...
+
+
 class Memory:
     """Of one base: a copy of it under another address is another base (facts 7, point 18)."""
 
     def __init__(self, client: Redis, system: str, root: str) -> None:
         self._client = client
-        self._prefix = f"bus:onec:{system}:{hashlib.sha256(root.encode()).hexdigest()[:12]}"
+        self._prefix = f"{_SPACE}:{system}:{hashlib.sha256(root.encode()).hexdigest()[:12]}"
 
     def versions(self, thing: str, keys: Sequence[str]) -> dict[str, str]:
         """The version of each object that was handed over last; absent where none was."""

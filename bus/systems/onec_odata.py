@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,6 +75,10 @@ class OneC:
     def probe(self) -> None:
         """While the base is in doubt, try it with the smallest of reads; raises that read's error."""
         self._calls.probe(self._shared.names.need("directories", "currencies"))
+
+    def follow(self, config: System) -> Callable[[], None]:
+        """Get ready for the login that the configuration has now; what is returned takes it, for all copies."""
+        return self._calls.follow(config)
 
     def close(self) -> None:
         """Close the connections, for all copies."""

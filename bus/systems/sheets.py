@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import struct
 import warnings
 import zipfile
 import zlib
@@ -21,7 +22,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bus.errors import BadInput
+from bus.errors import POISON, BadInput
 
 Row = list[str]
 Wanted = Callable[[Sequence[str]], int]
@@ -33,10 +34,13 @@ _BLOCK = 1 << 20
 _HEADER_WITHIN = 30
 """Rows: titles, dates and blanks stand above the header of a report."""
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK"
-_MOST_STRINGS, _MOST_UNPACKED, _MOST_RATIO = 256_000_000, 100_000_000, 200
+_MOST_STRINGS, _MOST_UNPACKED, _MOST_RATIO = 256_000_000, 10_000_000, 200
 """Bytes: openpyxl holds all shared strings at once; a sheet this large that was packed this small is no sheet."""
-_DAMAGED = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, SyntaxError, EOFError)
-"""What openpyxl and its XML parser raise for a file that is not as it should be."""
+_DAMAGED = (
+    *(*POISON, AttributeError, OSError, RuntimeError, SyntaxError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+"""What openpyxl, its XML parser and zipfile raise for a file that is not as it should be: whatever their insides do."""
 _WHOLE_DIGITS = 1e15
 
 

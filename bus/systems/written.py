@@ -24,6 +24,8 @@ _TIME = re.compile(
 )
 _PIVOT = 50
 """A year of two digits below it is of this century, as 1C reads it."""
+_LONGEST = 200
+"""Characters: no sum and no day has more, and looking for either takes time by the square of them."""
 _EMPTY_YEAR = 1
 """1C's empty date is the first day of it; others fill a form's places with zeros."""
 
@@ -33,6 +35,8 @@ def amount(text: str) -> Decimal | None:
 
     Raises ValueError for what is no sum, or has parts of a cent.
     """
+    if len(text) > _LONGEST:
+        raise ValueError("not a sum: too long")
     said = _CURRENCY.sub("", _BLANKS.sub("", text)).lstrip("+")
     return sum((_term(term) for term in said.split("+")), Decimal(0)) if said else None
 
@@ -57,6 +61,8 @@ def day(text: str) -> date | None:
 
     Raises ValueError for what is no day.
     """
+    if len(text) > _LONGEST:
+        raise ValueError("not a day: too long")
     said = _TIME.sub("", _BLANKS.sub(" ", text).strip())
     if not said.strip(" ./-0"):
         return None

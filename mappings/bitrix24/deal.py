@@ -144,6 +144,7 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
         modified_at=item.updated_time.astimezone(UTC),
         actor=f"user:{item.updated_by}" if item.updated_by else None,
         held=_held(item, tables),
+        derived={name: value for name, value in said.items() if name in DERIVED[KIND]},
     )
 
 

@@ -78,7 +78,7 @@ def asks(fields: Collection[str], tables: Tables) -> frozenset[str]:
 def means(field: str, said: Json, wanted: Json) -> bool:
     """An accepted order means a paid one; rows mean the same goods by product or name; a long number is cut."""
     if field == "status":
-        return bool(said == wanted or said == _LIKE.get(wanted))
+        return bool(said == wanted or (said is not None and said == _LIKE.get(wanted)))
     if field == "lines":
         return _same_lines(said or [], wanted or [])
     if field == "number":

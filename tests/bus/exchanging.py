@@ -243,6 +243,7 @@ def exchanging(
     intakes: int = 1,
     hold_s: float = 0.3,
     patience_s: float = 10.0,
+    stall_s: float = 30.0,
     **changes: Any,
 ) -> Iterator[Bus]:
     """A bus with so many intakes, each as a process of its own would be: they share the ledger and Redis only."""
@@ -256,15 +257,15 @@ def exchanging(
             wiring.__dict__ |= {"bells": bells, "ledger": Ledger(database_url, timeout_s=patience_s)}
             stack.callback(wiring.close)
             buses.append(Bus(wiring, bells))
-        urls = [stack.enter_context(_served(bus.wiring, hold_s)) for bus in buses]
+        urls = [stack.enter_context(_served(bus.wiring, hold_s, stall_s)) for bus in buses]
         buses[0].urls = urls
         yield buses[0]
 
 
 @contextmanager
-def _served(wiring: Wiring, hold_s: float) -> Iterator[str]:
+def _served(wiring: Wiring, hold_s: float, stall_s: float) -> Iterator[str]:
     assert wiring.exchange is not None
-    behind = replace(wiring.exchange, hold_s=hold_s, listen_s=0.2)
+    behind = replace(wiring.exchange, hold_s=hold_s, listen_s=0.2, stall_s=stall_s)
     app = create_app(wiring.file, wiring.publisher, wiring.mappings, exchange=behind)
     app.state.site = _NoSite()
     with running(app) as url:  # type: ignore[arg-type]  # it serves any ASGI application

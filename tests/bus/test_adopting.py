@@ -219,3 +219,39 @@ def test_a_payment_that_is_deleted_while_it_waits_for_its_order_is_no_money(midd
     middle.take(order(1, total=rub(500)))
     assert total(middle) == "0.00"
     assert middle.outcome("payment/g:1") == ["OVERRULED", "OVERRULED"]
+
+
+MADE_FOR = [{"system": "bus", "type": "payment", "id": "6b5f2a52-61a5-4d5b-8f0e-1c4a2a9d7e11"}]
+"""What a payment bears that we booked for one of which this ledger, restored since, knows nothing."""
+
+
+@pytest.mark.parametrize("shop_first", [True, False])
+def test_money_that_we_booked_for_one_who_is_forgotten_is_his_when_he_tells_of_it_again(
+    middle: Middle, shop_first: bool
+) -> None:
+    booked = paid("77", "shop", order=to_order(1), amount=rub(300), records=MADE_FOR)
+    told = paid("s1", "bank", order=to_order(1), amount=rub(300))
+    middle.take(order(1, total=rub(1000)))
+    for event in (booked, told) if shop_first else (told, booked):
+        middle.take(event)
+    assert total(middle) == "300.00"
+    middle.take(paid("s2", "bank", order=to_order(1), amount=rub(300)))
+    assert total(middle) == "600.00", "what he tells of twice came twice"
+
+
+def test_who_told_of_what_we_booked_in_two_systems_is_still_looked_for(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)))
+    middle.take(paid("77", "shop", order=to_order(1), amount=rub(300), records=MADE_FOR))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(300), records=MADE_FOR))
+    middle.take(paid("s1", "bank", order=to_order(1), amount=rub(300)))
+    assert total(middle) == "300.00"
+
+
+def test_what_we_booked_for_one_who_is_known_is_nobody_elses(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)))
+    middle.take(paid("5", "shop", order=to_order(1), amount=rub(300)))
+    entity = middle.one("SELECT id FROM entity WHERE kind = 'payment'")["id"]
+    ours = [{"system": "bus", "type": "payment", "id": str(entity)}]
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(300), records=ours))
+    middle.take(paid("s1", "bank", order=to_order(1), amount=rub(300)))
+    assert total(middle) == "600.00"

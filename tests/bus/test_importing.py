@@ -304,7 +304,7 @@ def test_what_is_past_its_keeping_is_forgotten_with_its_chunks(house: House) -> 
         exchange.set_aside(connection, aside)
     house.rows("UPDATE exchange_file SET created_at = now() - interval '31 days' WHERE id = %s RETURNING id", old)
     house.rows("UPDATE exchange_file SET created_at = now() - interval '2 days' WHERE id = %s RETURNING id", aside)
-    assert house.wiring.chores.retention(datetime.now().astimezone().date())["files"] == 2
+    assert house.wiring.chores.retention(datetime.now().astimezone().date())["exchange_file"] == 2
     assert [file["id"] for file in house.files()] == [kept]
     assert house.rows("SELECT DISTINCT file_id FROM exchange_chunk") == [{"file_id": kept}]
 

@@ -125,6 +125,29 @@ def test_planted_secrets_never_come_out(written, say, json_lines):
         assert secret not in said, text
 
 
+PEOPLE = [
+    "duplicate key value violates unique constraint\nDETAIL:  Key (kind)=(Анна Каренина) already exists.",
+    "null value violates not-null constraint\nDETAIL:  Failing row contains (7, Анна\nКаренина, +79991234567).\n",
+    "invalid input syntax for type json\nCONTEXT:  JSON data: Анна Каренина\nunnamed portal parameter $1 = 'Анна'",
+    "1 error for Event\ndata\n  Not a dictionary [type=dict, input_value='Анна\\nКаренина', input_type=str]",
+]
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+@pytest.mark.parametrize(
+    "say", [say_with_an_exception, say_with_an_exception_of_the_standard_library, say_as_an_object]
+)
+def test_what_errors_quote_of_peoples_data_never_comes_out(written, say, json_lines):
+    log.configure("info", json_lines)
+    for text in PEOPLE:
+        say(text)
+        said = written()
+        assert "Анна" not in said, said
+        assert "Каренина" not in said, said
+        assert "79991234567" not in said, said
+        assert "ValueError" in said
+
+
 def test_what_is_no_secret_stays():
     text = "crm.item.get of https://b24.example/rest/1/abcdef/crm.item.get?id=759 by redis://host:6379/0"
     assert log.scrub_text(text) == text.replace("abcdef", "***")

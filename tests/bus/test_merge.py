@@ -416,6 +416,22 @@ def test_our_own_word_read_before_its_answer_is_in_is_no_news() -> None:
     assert merged.changes == ()
 
 
+@pytest.mark.parametrize("base", [{"status": "new"}, {}])
+def test_our_own_word_is_no_news_either_when_the_system_says_it_in_its_own(base: dict) -> None:
+    """A 1C that we tell "paid" says "to be carried out", which is "accepted" too: nobody took the payment back."""
+    known = Entity("order", {"status": "paid"}, {"status": Said(at(10), "shop", "e1")})
+    record = Record(dict(base), promised={} if base else {"status": "paid"}, telling={"status": "paid"} if base else {})
+    moves = {"paid": frozenset({"accepted"}), "accepted": frozenset({"paid"})}
+    rules = {"status": StateMachine(moves=moves, priority=("onec", "shop"))}
+
+    def means(field: str, said: str, wanted: str) -> bool:
+        return said == wanted or (field, said, wanted) == ("status", "accepted", "paid")
+
+    merged = merge(known, record, Incoming("onec", "e2", at(12), {"status": "accepted"}), rules, means)
+    assert known.fields["status"] == "paid"
+    assert merged.changes == ()
+
+
 def test_lists_of_phones_that_meet_for_the_first_time_are_both_kept() -> None:
     entity = Entity("counterparty", {"phones": ["+71"]}, {"phones": Said(NOON, "crm", "1")})
     record = Record({})
@@ -456,3 +472,11 @@ def test_refunds_count_against_what_was_received_and_the_books_may_call_it_settl
     entity = Entity("order", fields, {})
     settle(entity, [{"amount": {"amount": sum_, **rub}, "status": how} for sum_, how in payments], event="1", at=NOON)
     assert (entity.fields["paid_total"]["amount"], entity.fields["payment_status"]) == (paid, status)
+
+
+def test_a_change_there_only_is_taken_though_the_record_has_words_of_its_own() -> None:
+    e = entity(said_by="crm", minutes=5, comment="Gift")
+    record = Record({"comment": "GIFT"})
+    merged = merge(e, record, says("shop", comment="Ring twice"), RULES, lambda _, said, wanted: said == wanted.upper())
+    assert (merged.outcome, e.fields["comment"]) == (Outcome.APPLIED, "Ring twice")
+    assert [change.rule for change in merged.changes] == ["changed there only"]

@@ -137,3 +137,17 @@ def test_ours_and_a_strangers_in_one_message(middle: Middle) -> None:
     }
     assert middle.reception.take("orders", [message(strange), message(ours), None]) == {Outcome.DEAD: 1}
     assert len(middle.letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"source": "mars"}, "mars is no system"), ({"type": "deal.changed"}, "travels on deals, not on orders")],
+)
+def test_an_event_of_nobody_or_of_another_channel_is_a_dead_letter(
+    middle: Middle, changes: dict[str, str], says: str
+) -> None:
+    assert middle.reception.take("orders", message(order(1, comment="x")) | {"id": "new"} | changes) == {
+        Outcome.DEAD: 1
+    }
+    assert [says in letter["reason"] for letter in middle.letters()] == [True]
+    assert middle.rows("SELECT 1 FROM entity") == []

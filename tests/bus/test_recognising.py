@@ -321,3 +321,31 @@ def test_a_thousand_new_counterparties_at_once_find_room_for_their_locks(middle:
         for at in range(1000)
     ]
     assert middle.take(*many)["APPLIED"] == 1000
+
+
+MADE_FOR = [{"system": "bus", "type": "counterparty", "id": "6b5f2a52-61a5-4d5b-8f0e-1c4a2a9d7e11"}]
+"""What a record bears that we made for one of whom this ledger, restored since, knows nothing."""
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_person_whom_we_made_for_one_who_is_forgotten_is_his_only_namesake(middle: Middle, ours_first: bool) -> None:
+    made = party("contact:1", "crm", name="Петров Пётр", type="person", records=MADE_FOR)
+    his = party("a", name="Петров Пётр", type="person")
+    for event in (made, his) if ours_first else (his, made):
+        middle.take(event)
+    assert (count(middle), open_questions(middle)) == (1, [])
+    middle.take(party("b", name="Петров Пётр", type="person"))
+    assert count(middle) == 2, "another person of that name is another person"
+
+
+def test_of_two_namesakes_a_person_says_for_whom_we_made_it(middle: Middle) -> None:
+    for record in ("a", "b"):
+        middle.take(party(record, name="Петров Пётр", type="person"))
+    middle.take(party("contact:1", "crm", name="Петров Пётр", type="person", records=MADE_FOR))
+    assert [len(one["candidates"]) for one in open_questions(middle)] == [2]
+
+
+def test_requisites_speak_against_a_namesake(middle: Middle) -> None:
+    middle.take(party("a", name="Ромашка", **INN))
+    middle.take(party("company:1", "crm", name="Ромашка", inn="7728168971", kpp="772801001", records=MADE_FOR))
+    assert count(middle) == 2

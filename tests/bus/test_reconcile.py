@@ -88,7 +88,7 @@ def test_an_edit_that_was_missed_names_its_field(middle: Middle) -> None:
     assert [row["field"] for row in middle.rows("SELECT field FROM drift ORDER BY id")] == ["record", "comment"]
 
 
-def test_the_cursor_moves_with_each_page_and_the_next_run_overlaps(middle: Middle) -> None:
+def test_the_cursor_moves_to_the_latest_that_was_read_and_the_next_run_overlaps(middle: Middle) -> None:
     portal = Portal(pages=[[raw(7, "a", 1)], [raw(8, "b", 30)]])
     report(middle, portal)
     report(middle, portal)
@@ -97,6 +97,17 @@ def test_the_cursor_moves_with_each_page_and_the_next_run_overlaps(middle: Middl
         NOON + timedelta(hours=1) - timedelta(days=1) - overlap,
         NOON + timedelta(minutes=30) - overlap,
     ]
+
+
+def test_a_run_that_broke_off_leaves_the_cursor_for_a_record_may_be_saved_between_list_and_reading(
+    middle: Middle,
+) -> None:
+    """The first page was listed as of the first minute; one of its records was saved again before it was read."""
+    report(middle, Portal(pages=[[raw(6, "known", 0)]]))
+    report(middle, Portal(pages=[[raw(7, "saved again", 55)]], error=Transient("503")))
+    portal = Portal(pages=[[raw(8, "of the second page", 2)]])
+    report(middle, portal)
+    assert portal.asked[0] <= NOON + timedelta(minutes=2)
 
 
 def test_a_record_dated_in_the_future_does_not_hide_what_comes_before_it(middle: Middle) -> None:

@@ -74,6 +74,8 @@ def test_no_way_to_write_a_phone_gets_through(phone: str) -> None:
         ("Не указан партнер контрагента", "Не указан партнер контрагента"),
         ("Не указан ИНН контрагента Иванов Иван", "Не указан … контрагента …"),
         ('Контрагент "Ромашка" с ИНН 7707083893 уже есть!', "Контрагент … с … уже есть!"),
+        ("Required field 'TITLE' of UF_CRM_17 (INN) is missing", "Required field TITLE of UF_CRM_17 INN is missing"),
+        ("Contact 'Anna Karenina' exists as Anna Karenina", "Contact … exists as …"),
         ("Период закрыт. Обратитесь к anna@example.ru", "Период закрыт. Обратитесь к …"),
     ],
 )

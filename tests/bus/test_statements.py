@@ -55,6 +55,17 @@ def test_money_received_pays_its_order(middle: Middle) -> None:
     assert middle.fields("shop/order/1")["payment_status"] == "paid"
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"Дата": "05.10.9999", "ДатаПоступило": None}, {"Номер": "1" * 300}, {"Номер": "1\x007"}],
+    ids=["day", "long", "nul"],
+)
+def test_a_document_that_makes_no_event_is_a_fault_of_its_own(middle: Middle, odd: dict[str, str | None]) -> None:
+    taken = take(middle, document(**odd), document())
+    assert taken.accepted.new == 1
+    assert [fault.partition(":")[0] for fault in taken.faults] == ["line 8"]
+
+
 def test_the_same_statement_twice_changes_nothing(middle: Middle) -> None:
     first, again = (take(middle, document(), paid()) for _ in range(2))
     assert (first.accepted.new, first.accepted.known) == (1, 0)
@@ -178,6 +189,34 @@ def test_an_answered_question_assigns_and_is_not_asked_again(middle: Middle) -> 
     take(middle, document(Сумма="30.00"))
     assert [made["order"] for made in payments(middle)] == [middle.entity("shop/order/1").id]
     assert middle.one("SELECT state FROM question") == {"state": "decided"}
+
+
+def test_money_that_was_there_before_its_order_finds_it(middle: Middle) -> None:
+    take(middle, document(НазначениеПлатежа="Оплата заказа №2002"))
+    assert middle.wiring.unassigned.look_again() == 0, "nobody knows that order"
+    middle.take(order(2, number="2002", total=rub(100), customer=CUSTOMER))
+    assert middle.wiring.unassigned.look_again() == 1
+    middle.heard()
+    assert middle.fields("shop/order/2")["payment_status"] == "paid"
+    answered = middle.one("SELECT state, decided_by FROM question")
+    assert answered == {"state": "decided", "decided_by": "bus: its order came"}
+    assert middle.wiring.unassigned.look_again() == 0
+
+
+def test_money_that_fits_two_orders_still_waits_for_a_person(middle: Middle) -> None:
+    take(middle, document(НазначениеПлатежа="Оплата по счёту", Сумма="70.00"))
+    for number in (2, 3):
+        middle.take(order(number, number=f"200{number}", total=rub(70), customer=CUSTOMER))
+    assert middle.wiring.unassigned.look_again() == 0
+    assert middle.one("SELECT state FROM question") == {"state": "open"}
+
+
+def test_two_payments_of_one_sum_are_not_given_to_one_order(middle: Middle) -> None:
+    take(middle, *(document(Номер=number, Сумма="70.00", НазначениеПлатежа="Оплата") for number in ("17", "18")))
+    middle.take(order(2, number="2002", total=rub(70), customer=CUSTOMER))
+    assert middle.wiring.unassigned.look_again() == 1
+    middle.heard()
+    assert middle.fields("shop/order/2")["paid_total"] == rub("70.00")
 
 
 def test_a_statement_that_is_only_tried_writes_nothing(middle: Middle) -> None:

@@ -19,6 +19,7 @@ from bus.errors import ConfigError
 from bus.supervise import Ports, Stack, StackError, children, invented
 from bus.supervise.children import Child, Recipe, command
 from bus.supervise.control import Control
+from bus.supervise.invented import Company, Times, key
 from bus.supervise.watchdog import Watchdog
 from workers.bootstrap import wire
 
@@ -110,6 +111,22 @@ def test_a_child_that_ends_at_once_is_started_again_with_growing_pauses(
     assert said[0] == "child ended (exit code 3); starting it again"
 
 
+def test_the_next_start_may_come_later_or_with_more_in_its_environment_that_one_time(
+    start: Callable[..., Child], tmp_path: Path
+) -> None:
+    child = start("/bin/sh", "-c", 'echo "[$EXTRA]"; exec sleep 600')
+    until(lambda: child.last_words() == "[]")
+    child.next_start(pause_s=0, extra={"EXTRA": "more"})
+    os.kill(child.pid, signal.SIGKILL)
+    until(lambda: "[more]" in (tmp_path / "log").read_text())
+    child.next_start(pause_s=600)
+    os.kill(child.pid, signal.SIGKILL)
+    until(lambda: child.ends == [-signal.SIGKILL] * 2)
+    assert child.restarts == 1
+    child.stop()
+    assert not child.running
+
+
 def test_a_stopped_child_is_not_started_again(start: Callable[..., Child], said: list[str]) -> None:
     child = start("/bin/sleep", "600")
     child.stop()
@@ -161,6 +178,19 @@ def test_the_invented_company_is_limited_like_the_cloud_or_not_at_all(tmp_path: 
     company = invented.found(Ports().found(), limited=limited)
     config = from_document(invented._document(company, tmp_path), company.environment)
     assert config.systems["crm"].rate.per_second == rate
+
+
+def test_a_company_may_be_found_by_other_ways_with_other_secrets_and_less_patience(tmp_path: Path) -> None:
+    times = Times(timeout=4, books_timeout=5, late=6, lease=9)
+    ports = Ports(intake=1, crm=2, shop=3, onec=4)
+    company = Company(ports, "token", key(), key(), code="c0de", password="pa55", times=times)
+    config = from_document(invented._document(company, tmp_path), company.environment)
+    assert config.systems["crm"].url.get_secret_value() == "http://127.0.0.1:2/rest/1/c0de/"
+    assert config.systems["onec"].password.get_secret_value() == "pa55"
+    assert {(one.timeout_s, one.late_s) for one in config.systems.values() if one.url} == {(4, 6), (5, 6)}
+    assert config.limits.lease_s == 9
+    environment = company.environment
+    assert (environment["SANDBOX_CODE"], environment["SANDBOX_PASSWORD"]) == ("c0de", "pa55")
 
 
 def test_a_ledger_of_real_systems_is_not_kept_in_a_temporary_folder(

@@ -208,8 +208,9 @@ def test_what_the_portal_has_no_field_for_is_neither_carried_nor_written(overlay
     assert deal.from_canonical({"paid_total": money, "number": "7"}, raw(), crm) == {}
 
 
-def test_the_derived_fields_are_never_said(crm):
+def test_the_derived_fields_are_shown_and_never_said(crm):
     item = {"UF_CRM_PAID_TOTAL": "10|RUB", "UF_CRM_PAYMENT_STATUS": "Оплачен"}
-    assert deal.to_canonical(raw(item), crm).data == {}
     fields = {"paid_total": {"amount": "10.00", "currency": "RUB"}, "payment_status": "paid"}
+    told = deal.to_canonical(raw(item), crm)
+    assert (told.data, told.derived) == ({}, fields)
     assert deal.from_canonical(fields, raw(item), crm) == {}

@@ -106,6 +106,8 @@ def test_a_base_may_call_a_field_otherwise_or_not_keep_it():
         ("accepted", "completed", False),
         ("completed", "paid", False),
         ("accepted", "cancelled", False),
+        (None, "new", False),
+        (None, "accepted", False),
     ],
 )
 def test_an_accepted_order_means_a_paid_one(said, wanted, same):

@@ -20,6 +20,21 @@ def test_an_answer_lost_after_the_create_makes_one_deal_not_two(world: World) ->
     assert world.letters() == []
 
 
+def test_a_creation_whose_answer_was_lost_is_told_in_the_history_all_the_same(world: World) -> None:
+    told = []
+    for lost in (False, True):
+        if lost:
+            world.portal.faults.add({"kind": "drop_after", "method": "crm.item.add", "count": 1})
+        order = world.order()
+        world.settle()
+        entity = world.rows("SELECT entity_id FROM record WHERE external_id = %s", str(world.deal_of(order)["id"]))[0]
+        with world.wiring.ledger.transaction() as connection:
+            story = history.of_entity(connection, entity["entity_id"])
+        told.append({line["field"] for line in story if (line["what"], line["system"]) == ("created", "crm")})
+    assert told[0]
+    assert told[1] == told[0]
+
+
 def test_what_a_lost_create_said_does_not_undo_what_a_person_said_since(world: World) -> None:
     customer = {"fio": "Иванов Пётр", "phone": "+79123456789", "email": "petr@example.ru", "address": "Пермь, Мира 1"}
     world.portal.faults.add({"kind": "drop_after", "method": "crm.item.add", "count": 1})
@@ -271,3 +286,21 @@ def test_a_phone_that_a_manager_corrects_on_the_deals_contact_reaches_the_shop_b
     world.wiring.reconcile.run()
     world.settle()
     assert "+79991112233" in str(world.shop_order(order))
+
+
+def test_a_sum_of_payments_that_a_manager_types_over_is_put_right(world: World) -> None:
+    order = world.order(lines=[{"name": "Чайник", "price": 500, "quantity": 1}])
+    world.shop.act({"do": "pay_order", "id": order})
+    world.settle()
+    before = world.deal_of(order)
+    world.clock.ahead_s += 60
+    typed = {"UF_CRM_PAID_TOTAL": "9999|RUB", "UF_CRM_PAYMENT_STATUS": "Не оплачен"}
+    world.portal.act({"do": "edit_deal", "id": before["id"], "fields": typed})
+    world.settle()
+    after = world.deal_of(order)
+    for name, spoilt in typed.items():
+        assert after[name] == before[name] != spoilt
+    quiet = world.writes()
+    world.wiring.reconcile.run()
+    world.settle()
+    assert world.writes() == quiet

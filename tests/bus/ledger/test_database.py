@@ -1,6 +1,7 @@
 """The database: transactions, what is transient, and migrations by two processes at once."""
 
 from threading import Thread
+from time import monotonic
 
 import psycopg
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from bus import embedded
 from bus.errors import Transient
 from bus.ledger.database import Ledger, bulk, one
-from bus.ledger.schema import migrate
+from bus.ledger.schema import head, migrate
 
 
 def test_an_exception_rolls_back(database_url: str) -> None:
@@ -49,6 +50,29 @@ def test_migrating_what_is_migrated_does_nothing_even_twice_at_once(database_url
         thread.join(30)
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_a_migration_that_meets_the_bus_at_work_crosswise_is_made_again(
+    postgres_server: embedded.Server, _admin: psycopg.Connection
+) -> None:
+    _admin.execute("CREATE DATABASE older")
+    url = postgres_server.url.removesuffix("/postgres") + "/older"
+    migrate(url, "0003")
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass"
+    with psycopg.connect(url) as worker, psycopg.connect(url, autocommit=True) as watcher:
+        worker.execute("SET deadlock_timeout = '30s'")  # the migration finds out first, and is rolled back
+        worker.execute("SELECT 1 FROM event FOR UPDATE")
+        thread = Thread(target=migrate, args=[url])
+        thread.start()
+        deadline = monotonic() + 20
+        while watcher.execute(waiting).fetchone() is None:
+            assert monotonic() < deadline, "the migration never waits"
+        worker.execute("SELECT 1 FROM entity")
+        worker.commit()
+        thread.join(20)
+        version = watcher.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert version == (head(),)
+    _admin.execute("DROP DATABASE older WITH (FORCE)")
 
 
 def test_a_restart_of_the_server_between_two_transactions_is_not_noticed() -> None:

@@ -127,7 +127,7 @@ def test_files_are_forgotten_when_their_time_is_over_and_goods_after_a_day(conne
             "UPDATE exchange_file SET state = %s, created_at = now() - make_interval(days => %s) WHERE id = %s",
             [name, days, file],
         )
-    assert exchange.forget(connection, keep_days=30) == 2
+    assert exchange.forget(connection, keep_days=30, limit=10) == 2
     left = exchange.listing(connection, system="onec", state=None, limit=9)
     assert {file.state for file in left} == {"failed", "waiting"}
     assert len(rows(connection, "SELECT 1 FROM exchange_chunk")) == 2

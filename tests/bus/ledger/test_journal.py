@@ -130,7 +130,7 @@ def test_what_is_finished_and_old_is_forgotten_and_what_a_person_must_see_is_not
     middle.take(order(1), order(2), payment(5, amount=rub(1)))
     middle.rows("UPDATE event SET finished_at = now() - interval '91 days' WHERE subject <> 'order/2'")
     with middle.ledger.transaction() as connection:
-        assert journal.forget(connection, 90) == 1
+        assert journal.forget(connection, 90, 10) == 1
     assert {row["subject"] for row in middle.rows("SELECT subject FROM event")} == {"order/2", "payment/5"}
 
 

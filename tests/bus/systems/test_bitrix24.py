@@ -237,11 +237,40 @@ def test_an_order_that_is_linked_already_is_no_failure(crm: Urgent) -> None:
 
 
 def test_a_known_customer_is_linked_and_not_doubled(crm: Urgent, portal: Portal) -> None:
-    known = contact(portal, name="Ваня", fm=[{"typeId": "PHONE", "value": "8 (999) 123-45-67"}])
+    row = {"typeId": "PHONE", "value": "8 (999) 123-45-67"}
+    known = contact(portal, name="Петров", lastName="Иван Ильич", fm=[row])
     [told] = written(crm, create(contact=CUSTOMER))
     assert told.raw["item"]["contactId"] == known
-    assert told.raw["contact"]["name"] == "Ваня"
+    assert told.raw["contact"]["name"] == "Петров"
     assert len(records(portal, "contacts")) == 1
+
+
+def test_a_contact_that_knows_only_a_part_of_the_name_hears_all_of_it(crm: Urgent, portal: Portal) -> None:
+    known = contact(portal, lastName="Петров", fm=[{"typeId": "PHONE", "value": CUSTOMER["phone"]}])
+    [told] = written(crm, create(contact=CUSTOMER))
+    assert (told.raw["item"]["contactId"], told.raw["contact"]["name"]) == (known, "Иван Петров")
+
+
+def test_somebody_else_with_the_same_phone_is_a_contact_of_his_own(crm: Urgent, portal: Portal) -> None:
+    anna = contact(portal, name="Анна", lastName="Белова", fm=[{"typeId": "PHONE", "value": CUSTOMER["phone"]}])
+    [told] = written(crm, create(contact=CUSTOMER))
+    assert told.raw["item"]["contactId"] != anna
+    assert told.raw["contact"]["name"] == "Иван Петров"
+
+
+def test_what_an_interrupted_attempt_of_ours_left_is_told_what_the_order_says_now(crm: Urgent, portal: Portal) -> None:
+    rows = [{"typeId": "PHONE", "value": PHONE}]
+    left = contact(portal, name="Анна", originatorId="integration-bus", originId="o-1", fm=rows)
+    [told] = written(crm, create(contact=CUSTOMER))
+    assert told.raw["item"]["contactId"] == left
+    assert told.raw["contact"]["name"] == "Иван Петров"
+    assert [(row["typeId"], row["value"]) for row in told.raw["contact"]["fm"]] == [("PHONE", NEW), ("EMAIL", MAIL)]
+
+
+def test_two_of_one_phone_and_two_names_in_one_request_are_two(crm: Urgent, portal: Portal) -> None:
+    told = written(crm, create("o-1", contact=CUSTOMER), create("o-2", contact={**CUSTOMER, "name": "Анна Белова"}))
+    assert [one.raw["contact"]["name"] for one in told] == ["Иван Петров", "Анна Белова"]
+    assert len(records(portal, "contacts")) == 2
 
 
 PHONE, NEW, MAIL = "+79990000001", CUSTOMER["phone"], CUSTOMER["email"]
@@ -260,15 +289,22 @@ PHONE, NEW, MAIL = "+79990000001", CUSTOMER["phone"], CUSTOMER["email"]
 def test_a_found_contact_hears_the_latest_phone_and_keeps_the_old_one(
     crm: Urgent, portal: Portal, before: list[tuple[str, str]], after: list[tuple[str, str]]
 ) -> None:
-    known = contact(portal, name="Ваня", fm=[{"typeId": kind, "value": value} for kind, value in before])
+    known = contact(
+        portal, name="Иван", lastName="Петров", fm=[{"typeId": kind, "value": value} for kind, value in before]
+    )
     [told] = written(crm, create(contact=CUSTOMER))
-    assert (told.raw["item"]["contactId"], told.raw["contact"]["name"]) == (known, "Ваня")
+    assert (told.raw["item"]["contactId"], told.raw["contact"]["name"]) == (known, "Иван")
     assert [(row["typeId"], row["value"]) for row in told.raw["contact"]["fm"]] == after
     assert len(records(portal, "contacts")) == 1
 
 
 def test_a_found_contact_that_says_all_that_is_not_written(crm: Urgent, portal: Portal) -> None:
-    contact(portal, name="Ваня", fm=[{"typeId": "PHONE", "value": NEW}, {"typeId": "EMAIL", "value": MAIL}])
+    contact(
+        portal,
+        name="Иван",
+        lastName="Петров",
+        fm=[{"typeId": "PHONE", "value": NEW}, {"typeId": "EMAIL", "value": MAIL}],
+    )
     written(crm, create(contact=CUSTOMER))
     assert portal.calls.summary()["by_method"]["crm.item.update"] == 1, "the link alone"
 

@@ -400,6 +400,12 @@ def test_cancelling_an_order_cancels_its_rows_and_reviving_revives_them(onec: Ur
     assert [(row["Отменено"], row["Количество"]) for row in told.raw["Товары"]] == [(False, 2)]
 
 
+def test_an_order_that_was_cancelled_before_it_is_made_is_made_cancelled(onec_with: Callable[..., Urgent]) -> None:
+    told = written(onec_with(create_goods="yes"), Write("order", NEW, None, new_order() | {"cancelled": True}))
+    assert [row["Отменено"] for row in told.raw["Товары"]] == [True] * len(told.raw["Товары"])
+    assert told.raw["СуммаДокумента"] == 0
+
+
 def test_what_delivery_costs_is_a_row_of_the_item_that_the_settings_name(onec_with: Callable[..., Urgent]) -> None:
     onec = onec_with(create_goods="yes", delivery_item="DELIVERY")
     told = written(onec, Write("order", NEW, None, new_order(total="2300.00")))

@@ -1,0 +1,167 @@
+"""Backup: a copy of the ledger in one file, whole or not at all, with a note beside it of what it is.
+
+It is consistent while the bus works (one snapshot), and whoever makes a ledger of it has one that knows what it is
+(bus.ledger.restored).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import dict_row
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from bus import dumps
+from bus.dumps import DumpError
+from bus.errors import BadInput
+from bus.ledger import restored
+from bus.ledger.database import Connection, one
+
+_NAME = re.compile(r"ledger-(\w+)-(\d{8}T\d{6}Z)\.dump")
+NEEDED = frozenset({"alembic_version", "event", "entity", "record", "identity", "delivery", "run"})
+"""Tables without which it is no ledger."""
+
+
+class Manifest(BaseModel):
+    """What stands beside a backup: of what and when it is, and by what it is known to be whole."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    made_at: AwareDatetime
+    revision: str
+    server: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made, and older ones that it replaced."""
+
+    file: Path
+    manifest: Manifest
+    forgotten: list[Path]
+
+
+def connect(url: str) -> Connection:
+    """A connection for looking after the ledger as a whole; nobody takes it for a worker's."""
+    return psycopg.connect(
+        url, row_factory=dict_row, autocommit=True, prepare_threshold=None, application_name="bus backup"
+    )
+
+
+def back_up(url: str, target: Path, keep: int | None = None) -> Made:
+    """Copy the ledger to a file, or under a name of its own into a folder, where only the last `keep` are left.
+
+    Raises BadInput for a target that cannot be, DumpError, OSError, psycopg.Error. What fails leaves nothing behind.
+    """
+    if keep is not None and not target.is_dir():
+        raise BadInput(f"--keep goes with a folder, and {target} is none", field="keep")
+    with connect(url) as connection:
+        file = target / _named(connection) if target.is_dir() else target
+        if file.exists():
+            raise BadInput(f"{file} is there already; choose another name, or a folder", field="file")
+        manifest = _made(connection, url, file)
+    return Made(file, manifest, _forget(target, keep) if keep is not None else [])
+
+
+def _named(connection: Connection) -> str:
+    return f"ledger-{revision(connection)}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump"
+
+
+def revision(connection: Connection) -> str:
+    """Which version the ledger's tables have. Raises UndefinedTable where there is none."""
+    row = one(connection, "SELECT version_num FROM alembic_version")
+    return str(row["version_num"]) if row else "none"
+
+
+def _made(connection: Connection, url: str, file: Path) -> Manifest:
+    """Dump beside, look it through, and only then give it its name."""
+    programs = dumps.find(connection.info.server_version // 10_000)
+    beside = file.with_name(f"{file.name}.{os.getpid()}.part")
+    number = restored.begin_backup(connection)
+    report: dict[str, object] = {"file": file.name, "error": "broken off"}
+    try:
+        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        programs.dump(url, beside)
+        programs.read_through(beside)
+        if lacking := NEEDED - programs.contents(beside).tables:
+            raise DumpError(f"the copy lacks the tables {', '.join(sorted(lacking))}")
+        manifest = _manifest(connection, number, beside)
+        report = {"file": file.name, "bytes": manifest.bytes}
+        beside.rename(file)
+        _write(beside_of(file), manifest.model_dump_json(indent=2).encode())
+        _sync(file.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+        with suppress(psycopg.Error):  # the copy is what counts; the line says nothing in this ledger
+            restored.end_backup(connection, number, report)
+    return manifest
+
+
+def _manifest(connection: Connection, number: int, dump: Path) -> Manifest:
+    row = one(connection, "SELECT started_at FROM run WHERE id = %s", [number])
+    with dump.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return Manifest(
+        made_at=row["started_at"] if row else datetime.now(UTC),
+        revision=revision(connection),
+        server=str(connection.info.parameter_status("server_version")),
+        bytes=dump.stat().st_size,
+        sha256=digest,
+    )
+
+
+def beside_of(dump: Path) -> Path:
+    """Where the note of a dump stands."""
+    return dump.with_name(f"{dump.name}.json")
+
+
+def manifest_of(dump: Path) -> Manifest | None:
+    """The note beside a dump; None where there is none. Raises BadInput where it speaks of another file."""
+    try:
+        manifest = Manifest.model_validate_json(beside_of(dump).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise BadInput(f"{beside_of(dump)} is damaged; without it the dump is taken as it is", field="file") from None
+    size = dump.stat().st_size
+    if size != manifest.bytes:
+        raise BadInput(f"{dump} has {size} bytes and had {manifest.bytes} when it was made: it is cut", field="file")
+    with dump.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != manifest.sha256:
+            raise BadInput(f"{dump} is not what it was when it was made: it is damaged", field="file")
+    return manifest
+
+
+def _write(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _forget(folder: Path, keep: int) -> list[Path]:
+    """Remove all but the last backups that bear a name of ours. Those that went."""
+    ours = sorted((found[2], path) for path in folder.iterdir() if (found := _NAME.fullmatch(path.name)))
+    gone = [path for _, path in ours[:-keep]]
+    for path in gone:
+        path.unlink()
+        beside_of(path).unlink(missing_ok=True)
+    return gone
