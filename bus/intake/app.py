@@ -9,12 +9,15 @@ from fastapi import FastAPI
 
 from bus.config import Config
 from bus.intake import bitrix24, events, onec, openapi, operations, problems, shop
+from bus.intake.body import Bodies
 from bus.intake.commits import GroupCommit
 from bus.intake.desk import Desk
+from bus.intake.exchange_login import Logins
 from bus.intake.metrics import Meters
 from bus.intake.observed import Observed
 from bus.intake.signatures import Keyring
 from bus.ports import Door, Mappings
+from bus.rotation import Follower
 
 
 def utcnow() -> datetime:
@@ -35,21 +38,27 @@ def create_app(
     now: Callable[[], datetime] = utcnow,
     meters: Meters | None = None,
     exchange: onec.Exchange | None = None,
+    follow: Callable[[Follower], None] = lambda _: None,
 ) -> FastAPI:
     """The public door as an ASGI application. Raises ConfigError for a key that cannot be one.
 
     `ready` is asked by GET /ready and raises Transient or NotReady; `door` and `ready` may block: they run in threads,
-    `door` in one of its own. `exchange`: what a 1C that takes us for a site is served from.
+    `door` in one of its own. `exchange`: what a 1C that takes us for a site is served from. `follow` is handed whatever
+    is to hear of keys, tokens and logins that change while the door is open.
     """
     meters = meters or Meters()
-    desk = Desk(config, GroupCommit(door, meters), mappings, Keyring(config, now), meters, now)
+    bodies = Bodies(config.limits.body_bytes)
+    keyring, logins = Keyring(config, now), Logins(config)
+    follow(keyring.follow)
+    follow(logins.follow)
+    desk = Desk(config, bodies, GroupCommit(door, meters), mappings, keyring, meters, now)
     app = FastAPI(
         title="Integration bus", version=openapi.VERSION, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     for routes in (events.router(desk), bitrix24.router(desk), shop.router(desk), operations.router(meters, ready)):
         app.include_router(routes)
     if exchange is not None:
-        app.include_router(onec.router(config, mappings, exchange))
+        app.include_router(onec.router(config, mappings, exchange, logins))
     problems.install(app, now)
     app.add_middleware(Observed, meters=meters)
     openapi.install(app, ShopEvent=shop.ShopEvent.model_json_schema())

@@ -18,11 +18,10 @@ from http import HTTPStatus
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import SecretStr
 
 from bus.config import Mode, System
 from bus.errors import BadInput
-from bus.intake import body, openapi, php_form
+from bus.intake import openapi, php_form
 from bus.intake.desk import Desk, Taken
 from bus.intake.php_form import Form
 from bus.intake.problems import unauthorized
@@ -65,11 +64,11 @@ def router(desk: Desk) -> APIRouter:
     @routes.post(PATH, summary="Take a portal's outgoing webhook", response_model=Taken, **openapi.bitrix24(FORM))
     async def post_bitrix24(request: Request, system: str) -> Taken | JSONResponse:
         part = desk.system(request, system, "bitrix24")
-        raw = await body.read(request, (FORM,), desk.config.limits.body_bytes)
-        arrival = await body.considered(raw, partial(_arrival, desk, system, part))
+        desk.bodies.admit(request, (FORM,))
+        arrival, size = await desk.bodies.read(request, partial(_arrival, desk, system, part))
         if arrival is None:
             return JSONResponse({"new": 0, "known": 0}, HTTPStatus.ACCEPTED)
-        return await desk.accept(system, PATH, arrival, len(raw))
+        return await desk.accept(system, PATH, arrival, size)
 
     return routes
 
@@ -77,7 +76,7 @@ def router(desk: Desk) -> APIRouter:
 def _arrival(desk: Desk, name: str, system: System, raw: bytes) -> Arrival | None:
     """What the portal tells; None when it is nothing to us. Raises Refused or BadInput."""
     form = php_form.parse(raw)
-    _authenticate(system, form)
+    _authenticate(desk, name, system, form)
     event = _event(form)
     changed = _deal(name, event, form) or _party(desk, name, event, form)
     if changed is None:
@@ -109,18 +108,17 @@ def _addressed(form: Form) -> str | None:
     return f"{owner}:{_id(form, owner, 'ANCHOR_ID')}" if owner else None
 
 
-def _authenticate(system: System, form: Form) -> None:
+def _authenticate(desk: Desk, name: str, system: System, form: Form) -> None:
     """The token is all that proves the sender: there is no signature. Which of the two was wrong is not told."""
-    token = _same(php_form.text(form, "auth", "application_token"), system.application_token)
-    member = system.member_id is None or _same(php_form.text(form, "auth", "member_id"), SecretStr(system.member_id))
+    token = desk.keyring.bears(name, php_form.text(form, "auth", "application_token"))
+    member = system.member_id is None or _same(php_form.text(form, "auth", "member_id"), system.member_id)
     if not (token and member):
         raise unauthorized("auth: not the token of this portal's outgoing webhook", "Bitrix24")
 
 
-def _same(given: str, expected: SecretStr | None) -> bool:
-    """Compared in constant time. What is absent is not the same, not even as an absent secret."""
-    secret = expected.get_secret_value() if expected else ""
-    return bool(given and secret) and hmac.compare_digest(given.encode(), secret.encode())
+def _same(given: str, expected: str) -> bool:
+    """Compared in constant time. What is absent is not the same, not even as an absent one."""
+    return bool(given and expected) and hmac.compare_digest(given.encode(), expected.encode())
 
 
 def _event(form: Form) -> str:

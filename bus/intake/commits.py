@@ -2,13 +2,13 @@
 
 A commit waits for the disk and for a few round trips, whatever is in it. Each request is answered after the commit that
 holds it, and only then; under load it shares that commit with its neighbours, alone it has one of its own at once.
+Senders take turns (bus.intake.turns), so that no flood shuts others out, nor its own sender's payments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,15 +20,13 @@ import structlog
 from bus.errors import NotReady, Transient, UnknownOutcome
 from bus.intake.metrics import Meters
 from bus.intake.problems import Refused
+from bus.intake.turns import Turns, line_of
 from bus.ports import Accepted, Arrival, Door
 
 _GROUP = 256
 """Requests in one transaction at most."""
 _GROUP_BYTES = 2_000_000
 """Bytes of their bodies, beyond which the next one has to wait; one alone may be larger."""
-_QUEUE = 1_000
-"""Requests that may wait for a commit: a second's worth. Who comes on top is told to come back."""
-_QUEUE_BYTES = 50_000_000
 _COME_BACK_S = 1
 
 _AWAY = (Transient, NotReady, UnknownOutcome)
@@ -42,7 +40,6 @@ _Answer = Accepted | Exception
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     arrival: Arrival
-    size: int
     answer: asyncio.Future[Accepted]
 
 
@@ -53,26 +50,23 @@ class GroupCommit:
         """`idle_s`: after so long without a request the thread ends."""
         self._door, self._meters, self._idle_s = door, meters, idle_s
         self._changed = threading.Condition()
-        self._queue: deque[_Waiting] = deque()
-        self._bytes = 0
+        self._turns: Turns[_Waiting] = Turns()
         self._thread: threading.Thread | None = None
-        meters.waiting.set_function(lambda: len(self._queue))
+        meters.waiting.set_function(lambda: len(self._turns))
 
-    async def accept(self, arrival: Arrival, size: int) -> Accepted:
-        """Journal an arrival of `size` bytes; returns after its commit.
+    async def accept(self, sender: str, arrival: Arrival, size: int) -> Accepted:
+        """Journal what a sender told in `size` bytes; returns after its commit.
 
-        Raises Refused 503 at once when too many wait already; what the door raises, Transient above all.
+        Raises Refused 503 at once when too many of his wait already; what the door raises, Transient above all.
         """
-        if len(self._queue) >= _QUEUE or self._bytes > _QUEUE_BYTES:
-            raise Refused(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not taken, too much comes at once; send it again later",
-                headers={"Retry-After": str(_COME_BACK_S)},
-            )
-        waiting = _Waiting(arrival, size, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(arrival, asyncio.get_running_loop().create_future())
         with self._changed:
-            self._queue.append(waiting)
-            self._bytes += size
+            if not self._turns.admit(line_of(sender, arrival), waiting, size):
+                raise Refused(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "not taken, too much comes at once; send it again later",
+                    headers={"Retry-After": str(_COME_BACK_S)},
+                )
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
                 self._thread.start()
@@ -95,26 +89,15 @@ class GroupCommit:
     def _wait(self) -> list[_Waiting]:
         """The next group; none after a long silence, and then the thread is gone."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._queue, self._idle_s):
-                return self._next()
+            if self._changed.wait_for(lambda: len(self._turns), self._idle_s):
+                return self._turns.take(_GROUP, _GROUP_BYTES)
             self._thread = None
             return []
-
-    def _next(self) -> list[_Waiting]:
-        group = [self._queue.popleft()]
-        size = group[0].size
-        while self._queue and len(group) < _GROUP and size + self._queue[0].size <= _GROUP_BYTES:
-            group.append(self._queue.popleft())
-            size += group[-1].size
-        self._bytes -= size
-        return group
 
     def _with_the_queue(self, group: list[_Waiting], answers: list[_Answer]) -> tuple[list[_Waiting], list[_Answer]]:
         """The ledger is away, and those in the queue have waited for it as long as is right: they hear it too."""
         with self._changed:
-            more = [*self._queue]
-            self._queue.clear()
-            self._bytes = 0
+            more = self._turns.empty()
         return group + more, answers + [answers[-1]] * len(more)
 
     def _commit(self, arrivals: Sequence[Arrival]) -> list[_Answer]:

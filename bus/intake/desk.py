@@ -12,6 +12,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from bus.config import Config, System
+from bus.intake.body import Bodies
 from bus.intake.commits import GroupCommit
 from bus.intake.metrics import Meters
 from bus.intake.problems import Refused
@@ -31,6 +32,7 @@ class Desk:
     """The parts of one app."""
 
     config: Config
+    bodies: Bodies
     commits: GroupCommit
     mappings: Mappings
     keyring: Keyring
@@ -47,7 +49,7 @@ class Desk:
 
     async def accept(self, system: str, route: str, arrival: Arrival, size: int) -> Taken:
         """Have it journaled and count what came of it; returns after the commit. `size`: bytes of its body."""
-        accepted = await self.commits.accept(arrival, size)
+        accepted = await self.commits.accept(system, arrival, size)
         if accepted.new:
             self.meters.accepted.labels(system, route).inc(accepted.new)
         if accepted.known:

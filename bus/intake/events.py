@@ -33,9 +33,10 @@ def router(desk: Desk) -> APIRouter:
     @routes.post(PATH, summary="Take one event or a batch", **openapi.events(ONE, BATCH, EITHER, MAX_EVENTS))
     async def post_events(request: Request) -> Taken:
         _refuse_binary_mode(request)
-        raw = await body.read(request, (ONE, BATCH, EITHER), desk.config.limits.body_bytes)
-        sender, arrival = await body.considered(raw, partial(_arrival, desk, request))
-        return await desk.accept(sender, PATH, arrival, len(raw))
+        desk.bodies.admit(request, (ONE, BATCH, EITHER))
+        desk.keyring.look(request.headers)
+        (sender, arrival), size = await desk.bodies.read(request, partial(_arrival, desk, request))
+        return await desk.accept(sender, PATH, arrival, size)
 
     return routes
 

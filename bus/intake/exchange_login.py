@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
 from hashlib import sha256
 
 from bus.config import Config
@@ -19,15 +20,16 @@ class Logins:
     """The logins of every exchanging 1C. Raises ConfigError when two have one user: the login says who it is."""
 
     def __init__(self, config: Config) -> None:
-        self._known: list[tuple[str, bytes]] = []
-        owners: dict[str, str] = {}
-        for name, system in config.systems.items():
-            if system.kind != KIND or system.user is None or system.password is None:
-                continue
-            if (owner := owners.setdefault(system.user, name)) != name:
-                raise ConfigError(f"systems.{name}.user: {owner} has the same one; give each 1C a user of its own")
-            login = f"{system.user}:{system.password.get_secret_value()}"
-            self._known += [(name, _digest(raw)) for raw in _written(login)]
+        self._known = _known(config)
+
+    def follow(self, config: Config) -> Callable[[], None]:
+        """Get ready for other logins; what is returned puts them in force. Raises ConfigError as above."""
+        known = _known(config)
+
+        def take() -> None:
+            self._known = known
+
+        return take
 
     def __bool__(self) -> bool:
         """Is there any?"""
@@ -40,6 +42,19 @@ class Logins:
             if hmac.compare_digest(given, known):
                 found = name
         return found
+
+
+def _known(config: Config) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    owners: dict[str, str] = {}
+    for name, system in config.systems.items():
+        if system.kind != KIND or system.user is None or system.password is None:
+            continue
+        if (owner := owners.setdefault(system.user, name)) != name:
+            raise ConfigError(f"systems.{name}.user: {owner} has the same one; give each 1C a user of its own")
+        login = f"{system.user}:{system.password.get_secret_value()}"
+        found += [(name, _digest(raw)) for raw in _written(login)]
+    return found
 
 
 def _given(authorization: str | None) -> bytes:

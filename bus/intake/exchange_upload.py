@@ -6,6 +6,7 @@ is here whole. A connection that is cut leaves nothing behind that a later chunk
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -20,15 +21,18 @@ from bus.ledger.exchange import File, Place
 
 PIECE = 1_000_000
 """Bytes in one row of the ledger at most."""
+STALL_S = 60.0
+"""So long nothing may come of a body that has not ended."""
 BUSY = "Файл уже передан и загружается. Начните обмен заново."
 
 
 class Upload:
     """One body on its way into its file."""
 
-    def __init__(self, ledger: Ledger, place: Place, profile: str, *, most: int) -> None:
+    def __init__(self, ledger: Ledger, place: Place, profile: str, *, most: int, stall_s: float = STALL_S) -> None:
         """`most`: bytes the file may have, with what it has already."""
         self._ledger, self._place, self._profile, self._most = ledger, place, profile, most
+        self._stall_s = stall_s
         self._staged: int | None = None
         self._length = 0
 
@@ -40,7 +44,7 @@ class Upload:
         self._length = await run_in_threadpool(self._there)
         try:
             last = b""
-            async for piece in _pieces(request):
+            async for piece in _pieces(request, self._stall_s):
                 self._count(piece)
                 if last:
                     await run_in_threadpool(self._stage, last)
@@ -87,13 +91,26 @@ class Upload:
             self._ledger.run(lambda connection: exchange.drop(connection, staged))
 
 
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces of one size, the last one as long as it is."""
+async def _pieces(request: Request, stall_s: float) -> AsyncIterator[bytes]:
+    """The body in pieces of one size, the last one as long as it is. Raises Failure when nothing more comes."""
     buffer = bytearray()
-    async for part in request.stream():
+    async for part in _parts(request, stall_s):
         buffer += part
         while len(buffer) >= PIECE:
             yield bytes(buffer[:PIECE])
             del buffer[:PIECE]
     if buffer:
         yield bytes(buffer)
+
+
+async def _parts(request: Request, stall_s: float) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(stall_s):
+                part = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Failure("Передача файла прервалась. Начните обмен заново.") from None
+        yield part

@@ -24,9 +24,10 @@ from bus import exchange_names, importing
 from bus.config import Config
 from bus.errors import BusError, ConfigError
 from bus.exchange_sessions import Session, Sessions
+from bus.intake import body
 from bus.intake.exchange_call import COOKIE, Call, Failure, with_session
 from bus.intake.exchange_login import KIND, Logins
-from bus.intake.exchange_upload import Upload
+from bus.intake.exchange_upload import STALL_S, Upload
 from bus.ledger import exchange
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.exchange import File, Place
@@ -71,11 +72,12 @@ class Exchange:
     now: Callable[[], datetime]
     hold_s: float = HOLD_S
     listen_s: float = LISTEN_S
+    stall_s: float = STALL_S
 
 
-def router(config: Config, mappings: Mappings, behind: Exchange) -> APIRouter:
-    """The routes. Raises ConfigError when two systems have one login."""
-    routes, site = APIRouter(include_in_schema=False), Site(config, mappings, behind)
+def router(config: Config, mappings: Mappings, behind: Exchange, logins: Logins) -> APIRouter:
+    """The routes. Raises ConfigError for a setting that means nothing."""
+    routes, site = APIRouter(include_in_schema=False), Site(config, mappings, behind, logins)
 
     async def exchange(request: Request, system: str | None = None) -> Response:
         return await site.answer(request, system)
@@ -88,9 +90,8 @@ def router(config: Config, mappings: Mappings, behind: Exchange) -> APIRouter:
 class Site:
     """What a 1C takes for a site."""
 
-    def __init__(self, config: Config, mappings: Mappings, behind: Exchange) -> None:
-        self._config, self._mappings, self._behind = config, mappings, behind
-        self._logins = Logins(config)
+    def __init__(self, config: Config, mappings: Mappings, behind: Exchange, logins: Logins) -> None:
+        self._config, self._mappings, self._behind, self._logins = config, mappings, behind, logins
         check(config)
         upload = {"init": self.init, "file": self.file, "import": self.import_}
         give = {"query": self.query, "success": self.success}
@@ -161,8 +162,13 @@ class Site:
 
     async def file(self, call: Call) -> Response:
         """A chunk of a file. Answered after the commit."""
+        if body.is_coded(call.request):
+            raise Failure(
+                "Сжатые запросы (Content-Encoding) не принимаются. Отправляйте файл как есть или в архиве zip."
+            )
         place = self._place(call)
-        upload = Upload(self._behind.ledger, place, call.dialect, most=self._behind.file_bytes)
+        behind = self._behind
+        upload = Upload(behind.ledger, place, call.dialect, most=behind.file_bytes, stall_s=behind.stall_s)
         await upload.take(call.request)
         return _text("success")
 

@@ -42,6 +42,7 @@ _WHY = {
     401: "Not proven who sends this",
     403: "The sender speaks for another system",
     404: "There is no such system",
+    408: "The body did not come in time",
     413: "The body is too large",
     415: "Another media type, charset, Content-Encoding or content mode",
     422: "A field is wrong; it is named",
@@ -62,7 +63,7 @@ def events(one: str, batch: str, either: str, most: int) -> Said:
     content = {one: event, batch: batched, either: {"oneOf": [event, batched]}}
     return {
         "openapi_extra": {"requestBody": _body(content), "parameters": _signature()},
-        "responses": problems(400, 401, 403, 413, 415, 422, 500, 503),
+        "responses": problems(400, 401, 403, 408, 413, 415, 422, 500, 503),
     }
 
 
@@ -73,7 +74,7 @@ def shop(media_type: str) -> Said:
             "requestBody": _body({media_type: {"$ref": "#/components/schemas/ShopEvent"}}),
             "parameters": _signature(),
         },
-        "responses": problems(400, 401, 404, 413, 415, 422, 500, 503),
+        "responses": problems(400, 401, 404, 408, 413, 415, 422, 500, 503),
     }
 
 
@@ -85,7 +86,7 @@ def bitrix24(media_type: str) -> Said:
     }
     return {
         "openapi_extra": {"requestBody": _body({media_type: _PORTAL_EVENT})},
-        "responses": {202: ignored, **problems(400, 401, 404, 413, 415, 422, 500, 503)},
+        "responses": {202: ignored, **problems(400, 401, 404, 408, 413, 415, 422, 500, 503)},
     }
 
 

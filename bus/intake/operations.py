@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bus.intake import openapi
@@ -26,7 +26,7 @@ def router(meters: Meters, ready: Callable[[], None]) -> APIRouter:
         await run_in_threadpool(ready)
         return {"status": "ok"}
 
-    @routes.get("/metrics", summary="Prometheus metrics", **openapi.metrics())
+    @routes.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse, **openapi.metrics())
     async def metrics() -> Response:
         told = await run_in_threadpool(generate_latest, meters.registry)  # some of it is asked of Redis and the ledger
         return Response(told, media_type=CONTENT_TYPE_LATEST)

@@ -46,9 +46,10 @@ def router(desk: Desk) -> APIRouter:
     @routes.post(PATH, summary="Take an order from the shop", **openapi.shop(JSON))
     async def post_shop(request: Request, system: str) -> Taken:
         part = desk.system(request, system, "bitrix_cms")
-        raw = await body.read(request, (JSON,), desk.config.limits.body_bytes)
-        arrival = await body.considered(raw, partial(_arrival, desk, request, system, part))
-        return await desk.accept(system, PATH, arrival, len(raw))
+        desk.bodies.admit(request, (JSON,))
+        desk.keyring.look(request.headers)
+        arrival, size = await desk.bodies.read(request, partial(_arrival, desk, request, system, part))
+        return await desk.accept(system, PATH, arrival, size)
 
     return routes
 

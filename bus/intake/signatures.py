@@ -1,7 +1,8 @@
-"""Standard Webhooks signatures: who sent this body, proven by one of the keys a system may sign with.
+"""Signatures and tokens: who sent this body, proven by one of the keys that a system may sign with, or by its token.
 
-The library makes the signature that a body should have; its verify() is not used because it reads the clock itself and
-runs a stranger's headers through unguarded decoders, once per key. A system has several keys while one is rotated.
+Signatures are those of Standard Webhooks. The library makes the signature that a body should have; its verify() is not
+used because it reads the clock itself and runs a stranger's headers through unguarded decoders, once per key. A system
+has several keys, or tokens, while one is rotated.
 """
 
 from __future__ import annotations
@@ -38,20 +39,31 @@ class _Claim:
 
 
 class Keyring:
-    """The keys of all systems."""
+    """The keys and tokens of all systems: those that are in force now."""
 
     def __init__(self, config: Config, now: Callable[[], datetime]) -> None:
         """Raises ConfigError for a key that is none, or that two systems share: the key says who the sender is."""
-        self._keys: dict[str, list[Webhook]] = {}
         self._now = now
-        owners: dict[bytes, str] = {}
-        for system, part in config.systems.items():
-            places = [(f"systems.{system}.keys.{at}", key.get_secret_value()) for at, key in enumerate(part.keys)]
-            secrets = {where: _secret(key, where) for where, key in places}
-            for where, secret in secrets.items():
-                if owners.setdefault(secret, system) != system:
-                    raise ConfigError(f"{where}: {owners[secret]} has the same key; make a new one")
-            self._keys[system] = [Webhook(secret) for secret in secrets.values()]
+        self._keys, self._tokens = _keys(config), _tokens(config)
+
+    def follow(self, config: Config) -> Callable[[], None]:
+        """Get ready for other keys and tokens; what is returned puts them in force. Raises ConfigError as above."""
+        keys, tokens = _keys(config), _tokens(config)
+
+        def take() -> None:
+            self._keys, self._tokens = keys, tokens
+
+        return take
+
+    def bears(self, system: str, token: str) -> bool:
+        """Is that a token of the system? Compared in constant time; an absent one is never right."""
+        given = token.encode()
+        found = [hmac.compare_digest(given, own) for own in self._tokens.get(system, ())]
+        return bool(given) and any(found)
+
+    def look(self, headers: Mapping[str, str]) -> None:
+        """Before a body is read: is there a signature of these minutes at all? Raises Refused 401."""
+        self._claim(headers)
 
     def sender(self, headers: Mapping[str, str], body: str, system: str | None = None) -> str:
         """The system whose key signed `body`; with `system`, only its keys count. Raises Refused 401."""
@@ -70,6 +82,25 @@ class Keyring:
             raise _refused("webhook-timestamp is not within 5 minutes of now, in seconds since 1970")
         given = signatures.split(" ", MAX_SIGNATURES)[:MAX_SIGNATURES]
         return _Claim(id_, _time(seconds), tuple(signature.encode() for signature in given))
+
+
+def _keys(config: Config) -> dict[str, list[Webhook]]:
+    owners: dict[bytes, str] = {}
+    found: dict[str, list[Webhook]] = {}
+    for system, part in config.systems.items():
+        places = {f"systems.{system}.keys.{at}": key.get_secret_value() for at, key in enumerate(part.keys)}
+        some = any(places.values())  # beside another an empty one is none yet: "${KEY_NEXT:-}"
+        secrets = {where: _secret(key, where) for where, key in places.items() if key or not some}
+        for where, secret in secrets.items():
+            if owners.setdefault(secret, system) != system:
+                raise ConfigError(f"{where}: {owners[secret]} has the same key; make a new one")
+        found[system] = [Webhook(secret) for secret in secrets.values()]
+    return found
+
+
+def _tokens(config: Config) -> dict[str, list[bytes]]:
+    systems = config.systems.items()
+    return {name: [token.get_secret_value().encode() for token in part.tokens] for name, part in systems}
 
 
 def _signed(key: Webhook, claim: _Claim, body: str) -> bool:

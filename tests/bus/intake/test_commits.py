@@ -56,9 +56,9 @@ def arrival(name: str) -> Arrival:
     return Arrival(notifications=[Notification("crm", "deal", name)])
 
 
-async def sent(commits: GroupCommit, *names: str, size: int = 100) -> list[asyncio.Task[Accepted]]:
+async def sent(commits: GroupCommit, *names: str, size: int = 100, sender: str = "crm") -> list[asyncio.Task[Accepted]]:
     """Requests that have come as far as their commit."""
-    tasks = [asyncio.create_task(commits.accept(arrival(name), size)) for name in names]
+    tasks = [asyncio.create_task(commits.accept(sender, arrival(name), size)) for name in names]
     await asyncio.sleep(0)
     return tasks
 
@@ -144,7 +144,7 @@ def test_who_finds_too_many_before_him_is_told_to_come_back_at_once(commits: Gro
         await until(lambda: bool(ledger.groups))
         waiting = await sent(commits, *map(str, range(1, 1001)))
         with pytest.raises(Refused) as refused:
-            await commits.accept(arrival("1001"), 100)
+            await commits.accept("crm", arrival("1001"), 100)
         assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
         ledger.free.set()
         await asyncio.gather(*first, *waiting)
@@ -160,12 +160,12 @@ def test_large_bodies_share_a_commit_with_few_and_too_many_of_them_are_refused(
     async def story() -> None:
         first = await sent(commits, "0")
         await until(lambda: bool(ledger.groups))
-        waiting = await sent(commits, *map(str, range(1, 52)), size=1_000_000)
+        waiting = await sent(commits, *map(str, range(1, 22)), size=1_000_000)
         with pytest.raises(Refused):
-            await commits.accept(arrival("52"), 100)
+            await commits.accept("crm", arrival("22"), 100)
         ledger.free.set()
         await asyncio.gather(*first, *waiting)
-        [after] = await sent(commits, "53", size=1_000_000)
+        [after] = await sent(commits, "23", size=1_000_000)
         await after
 
     asyncio.run(story())
@@ -224,7 +224,7 @@ def test_a_row_that_the_real_ledger_refuses_is_told_from_its_neighbours(database
     events[17] = events[17].model_copy(update={"data": {"number": "a\x00b"}})  # the door refuses it; the ledger too
 
     async def story() -> list[Accepted | BaseException]:
-        tasks = [asyncio.create_task(commits.accept(Arrival([Entry(event)]), 100)) for event in events]
+        tasks = [asyncio.create_task(commits.accept("shop", Arrival([Entry(event)]), 100)) for event in events]
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     answers = asyncio.run(story())

@@ -1,9 +1,12 @@
 """What a 1C hears that takes the bus for its site: every line, in every order that real ones ask in."""
 
+import gzip
 import io
 import zipfile
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -230,6 +233,34 @@ def test_a_cut_connection_leaves_no_half_chunk(bus: Bus) -> None:
 def _at_rest(bus: Bus) -> bool:
     """The cut body has come and gone: nothing of it is staged."""
     return [file["name"] for file in bus.files()] == ["orders.xml"]
+
+
+def test_a_body_that_stands_still_is_given_up_and_nothing_of_it_is_kept(database_url: str, broker_url: str) -> None:
+    with exchanging(database_url, broker_url, stall_s=0.2) as bus:
+        onec = bus.onec()
+        onec.begin()
+        onec.init()
+        host = urlsplit(onec.url)
+        connection = HTTPConnection(str(host.hostname), host.port, timeout=30)
+        connection.putrequest("POST", onec.query("sale", "file", filename="orders.xml"))
+        for name, value in (onec.headers() | {"Content-Length": "3000000"}).items():
+            connection.putheader(name, value)
+        connection.endheaders(b"x" * 2_500_000)
+        assert connection.getresponse().read().startswith(b"failure")
+        connection.close()
+        assert bus.files() == []
+
+
+def test_a_compressed_chunk_is_refused_in_words(bus: Bus) -> None:
+    onec = bus.onec()
+    onec.begin()
+    onec.init()
+    coded = onec.headers() | {"Content-Encoding": "gzip"}
+    onec.headers = lambda: coded  # type: ignore[method-assign]  # a 1C that packs what it sends
+    answer = onec.ask("sale", "file", gzip.compress(file_of(returned("10057"))), filename="orders.xml")
+    assert answer.first == "failure"
+    assert "Content-Encoding" in answer.lines[1]
+    assert bus.files() == []
 
 
 def test_init_empties_the_folder_of_its_session_alone(bus: Bus) -> None:

@@ -64,7 +64,7 @@ def test_openapi_describes_every_route(openapi):
         "application/cloudevents-batch+json",
         "application/json",
     }
-    assert {"200", "400", "401", "403", "413", "415", "422", "500", "503"} == set(post["responses"])
+    assert {"200", "400", "401", "403", "408", "413", "415", "422", "500", "503"} == set(post["responses"])
     assert {"webhook-id", "webhook-timestamp", "webhook-signature"} == {part["name"] for part in post["parameters"]}
 
 

@@ -13,6 +13,7 @@ from bus.errors import NotReady, Transient, UnknownOutcome
 FORM = "application/x-www-form-urlencoded"
 DOORS = {"/events": "application/json", "/shop/shop": "application/json", "/bitrix24/crm": FORM}
 LIMIT = 20_000
+KEY = "whsec_b25lYyBrZXkgbnVtYmVyIG9uZSBvZiB0d28="
 
 
 @pytest.fixture(params=DOORS)
@@ -36,7 +37,7 @@ def test_a_stream_is_cut_off_at_the_limit(caller, door):
             pulled.append(1)
             yield b"x" * 1000
 
-    answer = caller.http.post(door, content=long(), headers={"content-type": DOORS[door]})
+    answer = caller.http.post(door, content=long(), headers={"content-type": DOORS[door], **caller.signature("", KEY)})
     assert answer.status_code == 413
     assert len(pulled) == 21
 
@@ -79,7 +80,7 @@ def test_what_is_no_sane_json_is_refused(caller, journal, path, body):
 
 @pytest.mark.parametrize("path", ["/events", "/shop/shop"])
 def test_bytes_that_are_no_text_are_refused(caller, path):
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", **caller.signature("", KEY)}
     assert caller.http.post(path, content=b'{"a":"\xff"}', headers=headers).status_code == 400
 
 
