@@ -125,6 +125,16 @@ class Server:
         """The server's process; for PostgreSQL the postmaster."""
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Its process has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def folder(self) -> Path:
+        """Where its log is, and its own files, in `data`."""
+        return self._recipe.folder
+
     def stop(self) -> None:
         """Shut down in order: PostgreSQL ends its sessions and writes a checkpoint. Harmless when already stopped."""
         self._end(signal.SIGINT)

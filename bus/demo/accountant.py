@@ -11,18 +11,19 @@ from typing import Any
 import requests
 
 from bus.demo.parties import Books, Deed, Party
+from bus.demo.player import LATE_S
 from bus.errors import BusError
 from bus.supervise.control import Control
 
 _AGAIN_S = 0.25
-_LATE_S = 60.0
-"""What cannot be done so long after the day was over is given up, and told."""
 
 
 class Accountant:
     """Does the day's deeds one after the other, in a thread of its own."""
 
-    def __init__(self, books: Books, day_s: float, onec: Control, crm: Control) -> None:
+    def __init__(self, books: Books, day_s: float, onec: Control, crm: Control, *, late_s: float = LATE_S) -> None:
+        """What cannot be done `late_s` after the day was over is given up, and told."""
+        self._late_s = late_s
         self._books, self._day_s, self._onec, self._crm = books, day_s, onec, crm
         self.done: Counter[str] = Counter()
         self.undone: list[str] = []
@@ -74,7 +75,7 @@ class Accountant:
             "new_onec": self._new,
             "new_crm": self._new_company,
         }
-        deadline = self._begun + self._day_s + _LATE_S
+        deadline = self._begun + self._day_s + self._late_s
         try:
             while not acts[deed.do](deed):
                 if time.monotonic() > deadline or self._over.wait(_AGAIN_S):

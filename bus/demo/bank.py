@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 import requests
 from standardwebhooks import Webhook
 
 from bus.errors import BusError
+
+_LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class BankError(BusError):
@@ -23,8 +26,11 @@ class Bank:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def paid(self, external: str, number: str, amount: str) -> None:
-        """Money has come for an order, of which the bank knows the number only. Told again, it is the same event."""
+    def paid(self, external: str, number: str, amount: str) -> bool:
+        """Money has come for an order, of which the bank knows the number only. Told again, it is the same event.
+
+        False when nobody took it just now: it is to be told again. Raises BankError when it is refused.
+        """
         now = datetime.now(UTC)
         event = {
             "specversion": "1.0",
@@ -48,8 +54,13 @@ class Bank:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": self._signer.sign(str(event["id"]), now, body),
         }
-        answer = self._session.post(
-            self._url, data=body.encode(), headers={k: str(v) for k, v in headers.items()}, timeout=15
-        )
+        sent = {name: str(value) for name, value in headers.items()}
+        try:
+            answer = self._session.post(self._url, data=body.encode(), headers=sent, timeout=15)
+        except (requests.ConnectionError, requests.Timeout):
+            return False
+        if answer.status_code in _LATER:
+            return False
         if not answer.ok:
             raise BankError(f"POST /events answered {answer.status_code}: {answer.text[:500]}")
+        return True

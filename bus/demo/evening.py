@@ -58,9 +58,10 @@ class Evening:
         return [f"{row['source']} {row['subject']} for {row['waits_for']}" for row in found]
 
     def _reconciled(self, until: float) -> bool:
-        """One full run of our own; another may be under way, and has begun before the faults were lifted."""
+        """One full run of our own that read every system; another may be under way, begun before faults were lifted."""
         while time.monotonic() < until:
-            if self._wiring.reconcile.run(full=True) is not None:
+            done = self._wiring.reconcile.run(full=True)
+            if done is not None and not any(system["error"] for system in done["systems"]):
                 return True
             self._pause()
         return False

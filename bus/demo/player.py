@@ -22,7 +22,9 @@ from bus.supervise.control import Control
 _AGAIN_S = 0.15
 """A manager whose deal is not there yet looks again after this."""
 _HANDS = 3
-_LATE_S = 60.0
+_AFTER_THE_DEAL = ("move", "comment_crm", "comment_both", "address_crm", "statement_pay")
+"""Steps of managers, who need the deal; and a bank's statement, which comes the morning after."""
+LATE_S = 60.0
 """What cannot be done so long after the day was over is given up, and told."""
 
 
@@ -35,6 +37,8 @@ class Turn:
     order: int | None = None
     account: str = ""
     deal: int | None = None
+    tried: float | None = None
+    """When the next step was begun, if it could not be ended at once."""
 
     @property
     def step(self) -> Step:
@@ -73,7 +77,9 @@ class Hand:
             return self._order(turn)
         if step.do == "books_pay":
             return self._teller.enter(turn.account, step.detail["total"], step.detail["external"])
-        if step.do in ("move", "comment_crm", "comment_both", "address_crm") and not self._knows_deal(turn):
+        if step.do == "bank_pay":
+            return self._pay_through_bank(turn, step)
+        if step.do in _AFTER_THE_DEAL and not self._knows_deal(turn):
             return False
         return self._change(turn, step)
 
@@ -91,7 +97,6 @@ class Hand:
             "pay": lambda: self._pay(turn, step),
             "pay_part": lambda: self._pay(turn, step, amount=float(step.detail.get("amount", 0))),
             "refund": lambda: self._refund(turn),
-            "bank_pay": lambda: self._pay_through_bank(turn, step),
             "statement_pay": lambda: self._teller.statement(
                 turn.account, step.detail["total"], step.detail["external"]
             ),
@@ -139,8 +144,8 @@ class Hand:
     def _pay(self, turn: Turn, step: Step, **amount: float) -> None:
         lost, since = self._lost(), time.monotonic()
         self._shop.act("pay_order", id=turn.order, **amount)
-        if self._lost() == lost:
-            self._watch.paid(int(turn.order or 0), float(step.detail["total"]), since)
+        heard = self._lost() == lost
+        self._watch.paid(int(turn.order or 0), float(step.detail["total"]), since, heard=heard)
 
     def _lost(self) -> int:
         return int(self._shop.get("events")["lost"])
@@ -149,19 +154,32 @@ class Hand:
         self._watch.forget(int(turn.order or 0))
         self._shop.act("refund_payment", id=turn.order)
 
-    def _pay_through_bank(self, turn: Turn, step: Step) -> None:
-        """Some banks tell everything twice."""
-        external, total, since = step.detail["external"], step.detail["total"], time.monotonic()
-        self._bank.paid(external, turn.account, total)
-        self._watch.paid(int(turn.order or 0), float(total), since)
+    def _pay_through_bank(self, turn: Turn, step: Step) -> bool:
+        """Told until somebody takes it; some banks tell everything twice."""
+        external, total = step.detail["external"], step.detail["total"]
+        turn.tried = turn.tried or time.monotonic()
+        if not self._bank.paid(external, turn.account, total):
+            return False
+        self._watch.paid(int(turn.order or 0), float(total), turn.tried)
         if step.detail["twice"]:
             self._bank.paid(external, turn.account, total)
+        return True
 
 
 class Player:
     """Plays a day in `day_s` seconds; `played` grows while it does."""
 
-    def __init__(self, day: Day, faults: list[Fault], day_s: float, watch: Watch, hand: Callable[[], Hand]) -> None:
+    def __init__(
+        self,
+        day: Day,
+        faults: list[Fault],
+        day_s: float,
+        watch: Watch,
+        hand: Callable[[], Hand],
+        *,
+        late_s: float = LATE_S,
+    ) -> None:
+        self._late_s = late_s
         self._faults, self._day_s, self._watch, self._hand = sorted(faults, key=lambda one: one.at), day_s, watch, hand
         self.played = Played(turns=[Turn(story) for story in day.stories])
         self._leads = day.leads
@@ -229,7 +247,7 @@ class Player:
                 continue
             if done:
                 self._did(turn, name)
-            elif time.monotonic() > self._begun + self._day_s + _LATE_S:
+            elif time.monotonic() > self._begun + self._day_s + self._late_s:
                 self._give_up(turn, "its deal never appeared")
             else:
                 self._push(turn, time.monotonic() + _AGAIN_S)
@@ -245,7 +263,7 @@ class Player:
         return None
 
     def _did(self, turn: Turn, name: str) -> None:
-        turn.at += 1
+        turn.at, turn.tried = turn.at + 1, None
         with self._ready:
             self.played.done[name] += 1
             self._left = max(0, self._left - 1)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bus.demo import parties_judged
+from bus.demo import books_judged, parties_judged
 from bus.demo.agreement import FIELDS, Difference, Verdict
 from bus.demo.parties_judged import Sides
 from bus.ledger import conflicts, history
@@ -46,12 +46,12 @@ class Figures:
 
 def table(verdict: Verdict) -> Table:
     """How many were compared in what, and how many differ."""
-    made = Table("asked of both systems", "compared", "differ", "lost", title="Do the shop and the CRM agree?")
+    made = Table("asked of the systems", "compared", "differ", "lost", title="Do the shop, the CRM and 1C agree?")
     for column in made.columns[1:]:
         column.justify = "right"
     differ = Counter(found.field for found in verdict.differences)
     lost = Counter(found.field for found in verdict.lost)
-    for name in ("deal", *FIELDS):
+    for name in ("deal", *FIELDS, *books_judged.FIELDS):
         made.add_row(name, str(verdict.compared[name]), str(differ[name]), str(lost[name]))
     made.add_section()
     made.add_row("second deals, payments, contacts", "", str(len(verdict.duplicates)), "")
@@ -107,8 +107,9 @@ def explain(console: Console, ledger: Ledger, verdict: Verdict) -> None:
 
 def _sentence(found: Difference) -> str:
     where = f"order {found.order}" if found.order is not None else "no order"
+    first, second = ("shop", "1C") if found.field in books_judged.FIELDS else ("shop", "CRM")
     expected = "" if found.expected is None else f", expected {found.expected}"
-    return f"{where}: {found.field}: shop {found.shop!s}, CRM {found.crm!s}{expected}"
+    return f"{where}: {found.field}: {first} {found.shop!s}, {second} {found.crm!s}{expected}"
 
 
 def _history(ledger: Ledger, order: int) -> list[str]:

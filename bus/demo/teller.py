@@ -12,6 +12,7 @@ from bus.supervise.control import Control
 from bus.supervise.invented import ACCOUNT
 
 _ZONE = ZoneInfo("Europe/Moscow")
+_ORDERS, _NUMBER = "Document_ЗаказКлиента", "НомерПоДаннымКлиента"
 _PAYER = "40817810900000054321"
 
 
@@ -37,8 +38,8 @@ class Teller:
         path.rename(self._statements / f"kl_to_1c_{number}.txt")
 
     def _order(self, account: str) -> str | None:
-        orders: list[Mapping[str, Any]] = self._onec.get("state", of="Document_ЗаказКлиента")["Document_ЗаказКлиента"]
-        return next((str(one["Ref_Key"]) for one in orders if one["НомерПоДаннымКлиента"] == account), None)
+        orders: list[Mapping[str, Any]] = self._onec.get("state", of=_ORDERS, fields=_NUMBER)[_ORDERS]
+        return next((str(one["Ref_Key"]) for one in orders if one[_NUMBER] == account), None)
 
 
 def _statement(account: str, amount: str, number: str) -> str:

@@ -18,14 +18,13 @@ from bus.supervise.control import Control, Refusal
 
 _ROUND_S = 0.025
 _LOOK_UP_ROUNDS = 8
-_GIVE_UP_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
     """A payment that should show: from when, and what the deal will then say at least."""
 
-    deal: int
+    order: int
     total: float
     since: float
 
@@ -39,6 +38,10 @@ class Watch:
     deals: dict[int, int] = field(default_factory=dict)
     """Deal by shop order, the first that was seen."""
     times_ms: list[float] = field(default_factory=list)
+    give_up_s: float = 60.0
+    """What has not shown after so long is not measured."""
+    spare: bool = True
+    """Measure what a payment takes when nothing is in its way; False: every payment, whatever is."""
     spoilt: list[tuple[float, float]] = field(default_factory=list)
     """Spans of the day whose payments are not measured."""
     _awaited: list[Awaited] = field(default_factory=list)
@@ -57,16 +60,22 @@ class Watch:
         if self._thread:
             self._thread.join()
 
-    def paid(self, order: int, total: float, since: float) -> None:
-        """A payment was made at `since`; the deal should come to say `total`."""
-        if (deal := self.deals.get(order)) is not None:
+    def paid(self, order: int, total: float, since: float, *, heard: bool = True) -> None:
+        """A payment was made at `since`; the deal should come to say `total`. `heard`: no webhook of it was lost."""
+        if not self.spare or (heard and order in self.deals):
             with self._lock:
-                self._awaited.append(Awaited(deal, total, since))
+                self._awaited.append(Awaited(order, total, since))
 
     def forget(self, order: int) -> None:
         """Money went back: what this deal was to show is not awaited any more."""
         with self._lock:
-            self._awaited = [one for one in self._awaited if one.deal != self.deals.get(order)]
+            self._awaited = [one for one in self._awaited if one.order != order]
+
+    @property
+    def unseen(self) -> int:
+        """Payments that have not shown yet."""
+        with self._lock:
+            return len(self._awaited)
 
     def spoil(self, seconds: float) -> None:
         """Trouble begins now and lasts so long."""
@@ -96,22 +105,22 @@ class Watch:
 
     def _look_at_payments(self) -> None:
         with self._lock:
-            awaited = list(self._awaited)
+            awaited = [one for one in self._awaited if one.order in self.deals]
         if not awaited:
             return
-        ids = ",".join(str(key) for key in {one.deal for one in awaited})
+        ids = ",".join(str(self.deals[order]) for order in {one.order for one in awaited})
         said = self.portal.get("state", ids=ids, fields="UF_CRM_PAID_TOTAL")["deals"]
         paid = {int(deal["id"]): float(deal["UF_CRM_PAID_TOTAL"] or 0) for deal in said}
         now = self.clock()
         for one in awaited:
-            if paid.get(one.deal, 0.0) >= one.total - 0.005:
+            if paid.get(self.deals[one.order], 0.0) >= one.total - 0.005:
                 self._shown(one, now)
-            elif now - one.since > _GIVE_UP_S:
+            elif now - one.since > self.give_up_s:
                 self._drop(one)
 
     def _shown(self, one: Awaited, now: float) -> None:
         self._drop(one)
-        if not any(begin < now and one.since < end for begin, end in self.spoilt):
+        if not (self.spare and any(begin < now and one.since < end for begin, end in self.spoilt)):
             self.times_ms.append((now - one.since) * 1000)
 
     def _drop(self, one: Awaited) -> None:

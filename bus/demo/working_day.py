@@ -9,18 +9,16 @@ from random import Random
 
 from rich.console import Console
 
-from bus.demo import parties, parties_judged, report, scenario, trouble
-from bus.demo.accountant import Accountant
+from bus.demo import books_judged, parties, parties_judged, report, scenario, trouble
 from bus.demo.agreement import Verdict, judge
-from bus.demo.bank import Bank
 from bus.demo.evening import Evening
 from bus.demo.parties import Books
 from bus.demo.parties_judged import Sides
-from bus.demo.player import Hand, Played, Player
+from bus.demo.player import Played
 from bus.demo.report import Figures
 from bus.demo.scenario import PAYS
 from bus.demo.screen import Screen
-from bus.demo.teller import Teller
+from bus.demo.traffic import Traffic
 from bus.demo.watch import Watch
 from bus.supervise import Ports, Stack
 from bus.supervise.control import Control
@@ -67,41 +65,26 @@ def _day(
     stack: Stack, console: Console, day: scenario.Day, books: Books, faults: list[trouble.Fault], day_s: float
 ) -> Figures:
     portal, shop, onec = stack.crm, stack.shop, stack.onec
-    accountant = Accountant(books, day_s, stack.onec, stack.crm)
-    accountant.open_books()
-    watch = Watch(stack.crm)
-    bank_key = stack.company.bank_key if stack.company else ""
-
-    def hand() -> Hand:
-        teller = Teller(stack.onec, stack.statements)
-        return Hand(stack.shop, stack.crm, Bank(stack.urls.intake, bank_key), teller, watch)
-
-    player = Player(day, faults, day_s, watch, hand)
+    traffic = Traffic(stack, day, books, faults, day_s)
+    played, watch = traffic.played, traffic.watch
     sites = {"crm": stack.crm, "shop": stack.shop, "onec": stack.onec}
     with Screen(console, day, stack.wiring.ledger, sites) as screen:
-        tick = partial(screen.show, player.played.done)
-        watch.begin()
-        player.begin(portal, shop)
-        accountant.begin()
-        try:
-            while not (player.over and accountant.over):
+        tick = partial(screen.show, played.done)
+        with traffic:
+            while not traffic.over:
                 tick()
                 time.sleep(_LOOK_S)
-        finally:
-            player.stop()
-            accountant.stop()
-        if player.failure:
-            raise player.failure
         evening = Evening(stack.wiring, (portal, shop, onec), tick)
         rested = evening.fall(_REST_S)
         watch.end()
-        screen.show(player.played.done, force=True)
+        screen.show(played.done, force=True)
     crm = portal.get("state")
-    verdict = judge(shop.get("state"), crm, player.played.stories, player.played.leads)
-    sides = parties_judged.judge(onec.get("state"), crm, books.parties)
-    player.played.undone += accountant.undone
-    figures = _figures(verdict, sides, player.played, watch, evening, (portal, shop, onec), rested=rested)
-    _tell(console, stack, verdict, sides, player.played, watch, evening, rested=rested)
+    orders, entries = shop.get("state"), onec.get("state")
+    verdict = judge(orders, crm, played.stories, played.leads)
+    books_judged.judge(verdict, orders, entries, entered=played.done["books_pay"])
+    sides = parties_judged.judge(entries, crm, books.parties)
+    figures = _figures(verdict, sides, played, watch, evening, (portal, shop, onec), rested=rested)
+    _tell(console, stack, verdict, sides, played, watch, evening, rested=rested)
     return figures
 
 

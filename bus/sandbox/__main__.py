@@ -2,12 +2,16 @@
 
 A 1C serves its OData and, with `--site`, exchanges with that site as a CommerceML client; with `--once` it makes one
 exchange, prints its report as JSON and ends: 0 when all went well, else 1.
+
+SANDBOX_CODE and SANDBOX_PASSWORD in the environment are the webhook's code and the password of the bus's login at a 1C:
+a command line is public.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 
 from bus.sandbox.bitrix24 import Portal
@@ -50,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
     parser.add_argument("--user", help="the incoming webhook's user (1); of a 1C, its login at the site (bus)")
-    parser.add_argument("--code", default="sandbox", help="the incoming webhook's code")
+    code = os.environ.get("SANDBOX_CODE", "sandbox")
+    parser.add_argument("--code", default=code, help="the incoming webhook's code")
     parser.add_argument("--box", action="store_true", help="a portal without limits")
     parser.add_argument("--password", default="secret", help="a 1C's password at the site")
     parser.add_argument("--profile", choices=tuple(PROFILES), default="ut", help="which 1C exchanges with the site")
@@ -69,7 +74,7 @@ def _once(chosen: argparse.Namespace) -> int:
 
 
 def _serve_base(chosen: argparse.Namespace) -> None:
-    base = Base()
+    base = Base(password=os.environ.get("SANDBOX_PASSWORD", "secret"))
     app = create_app(base)
     app.router.routes.extend(statement_routes(base))
     if not chosen.site:

@@ -17,6 +17,8 @@ class Changes:
         self._log: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._seq = 0
         self.muted = False
+        self.person = False
+        """What is saved now a person does, by an act; everything else comes through the API."""
 
     def note(self, of: str, old: dict[str, Any] | None, row: dict[str, Any]) -> None:
         """A row of table `of` was put in the place of `old`; of a new one, every field that says something."""
@@ -25,7 +27,8 @@ class Changes:
         before = old or {}
         fields = {name: value for name, value in row.items() if before.get(name) != value}
         self._seq += 1
-        self._log.append({"seq": self._seq, "unix": self._clock(), "of": of, "id": row["id"], "fields": fields})
+        line = {"seq": self._seq, "unix": self._clock(), "of": of, "id": row["id"], "fields": fields}
+        self._log.append(line | {"person": self.person})
 
     def since(self, seq: int = 0, limit: int = 10_000, fields: Collection[str] = ()) -> list[dict[str, Any]]:
         """The lines after `seq`, oldest first; with `fields` only those of which one changed, and only what it says."""

@@ -149,11 +149,11 @@ class Site(ABC):
         hit = Hit(int(act.get("user", self.person)))
         try:
             with self.lock:
-                self.changes.muted = quiet
+                self.changes.muted, self.changes.person = quiet, True
                 try:
                     return self.perform(act, hit)
                 finally:
-                    self.changes.muted = False
+                    self.changes.muted = self.changes.person = False
         finally:
             if not quiet:
                 self.publish(hit)

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bus.supervise.watchdog import Watchdog
@@ -51,8 +51,12 @@ class Child:
 
     def __init__(self, recipe: Recipe, watchdog: Watchdog, say: Say) -> None:
         self.name, self.restarts = recipe.name, 0
+        self.ends: list[int] = []
+        """How its processes ended, one after the other: exit codes; a negative one is a signal."""
         self._recipe, self._watchdog, self._say = recipe, watchdog, say
         self._stopping = threading.Event()
+        self._pause: float | None = None
+        self._extra: Mapping[str, str] = {}
         self._process = self._spawn()
         self._keeper = threading.Thread(target=self._keep, name=f"keep {recipe.name}", daemon=True)
         self._keeper.start()
@@ -71,6 +75,10 @@ class Child:
         """The end of its log."""
         return self._recipe.log.read_text(errors="replace").strip()[-_TAIL_CHARACTERS:] or "(nothing)"
 
+    def next_start(self, *, pause_s: float | None = None, extra: Mapping[str, str] | None = None) -> None:
+        """How it is started when it ends: after this pause, with more in its environment. That one time."""
+        self._pause, self._extra = pause_s, extra or {}
+
     def ask(self) -> None:
         """Begin to stop: finish what was begun, take nothing new."""
         self._stopping.set()
@@ -85,19 +93,22 @@ class Child:
             self._keeper.join(1.0)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        recipe = self._recipe
+        recipe, extra, self._extra = self._recipe, self._extra, {}
+        recipe = replace(recipe, env=recipe.env | dict(extra))
         return self._watchdog.spawn(recipe.argv, recipe.env, recipe.log, recipe.cwd)
 
     def _keep(self) -> None:
         pause, begun = _FIRST_PAUSE_S, time.monotonic()
         while True:
             code = self._process.wait()
+            self.ends.append(code)
             self._watchdog.ended(self._process)
             if self._stopping.is_set():
                 return
             self._say(f"{self.name} ended ({_reason(code)}); starting it again")
             pause = _FIRST_PAUSE_S if time.monotonic() - begun > _SETTLED_S else min(pause * 2, _LONGEST_PAUSE_S)
-            if self._stopping.wait(pause):
+            asked, self._pause = self._pause, None
+            if self._stopping.wait(pause if asked is None else asked):
                 return
             self._process, begun = self._spawn(), time.monotonic()
             self.restarts += 1

@@ -37,8 +37,19 @@ FIELDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """How long the bus waits for what, in seconds; shorter than in production, for a day that lasts a minute."""
+
+    timeout: float = 10
+    books_timeout: float = 30
+    late: float = 3
+    lease: int = 30
+    """So that a killed worker's claims lapse soon."""
+
+
+@dataclass(frozen=True, slots=True)
 class Company:
-    """Its secrets and where its systems are."""
+    """Its secrets and where the bus finds its systems."""
 
     ports: Ports
     token: str
@@ -46,27 +57,35 @@ class Company:
     bank_key: str
     limited: bool = True
     """The portal's request limit of the cloud: 2 a second, burst 50."""
+    code: str = "sandbox"
+    """Of the incoming webhooks at portal and shop."""
+    password: str = "secret"  # noqa: S105 - opens a stand-in
+    """Of the bus's login at the 1C."""
+    times: Times = Times()
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the configuration takes from the environment."""
+        """What the configuration takes from the environment, and the stand-ins their passwords."""
         return {
-            "BUS_SANDBOX_CRM_URL": f"http://{LOOPBACK}:{self.ports.crm}/rest/1/sandbox/",
+            "SANDBOX_CODE": self.code,
+            "SANDBOX_PASSWORD": self.password,
+            "BUS_SANDBOX_CRM_URL": f"http://{LOOPBACK}:{self.ports.crm}/rest/1/{self.code}/",
             "BUS_SANDBOX_CRM_TOKEN": self.token,
-            "BUS_SANDBOX_SHOP_URL": f"http://{LOOPBACK}:{self.ports.shop}/rest/1/sandbox/",
+            "BUS_SANDBOX_SHOP_URL": f"http://{LOOPBACK}:{self.ports.shop}/rest/1/{self.code}/",
             "BUS_SANDBOX_SHOP_KEY": self.shop_key,
             "BUS_SANDBOX_BANK_KEY": self.bank_key,
             "BUS_SANDBOX_ONEC_URL": f"http://{LOOPBACK}:{self.ports.onec}/base/odata/standard.odata/",
-            "BUS_SANDBOX_ONEC_PASSWORD": "secret",
+            "BUS_SANDBOX_ONEC_PASSWORD": self.password,
         }
 
 
 def found(ports: Ports, *, limited: bool) -> Company:
     """A company with new secrets."""
-    return Company(ports, secrets.token_urlsafe(24), _key(), _key(), limited)
+    return Company(ports, secrets.token_urlsafe(24), key(), key(), limited)
 
 
-def _key() -> str:
+def key() -> str:
+    """A new Standard Webhooks key."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -81,6 +100,7 @@ def write_config(company: Company, file: Path, statements: Path) -> None:
 
 def _document(company: Company, statements: Path) -> dict[str, Any]:
     rate = {"per_second": 2, "burst": 50} if company.limited else {"per_second": 0}
+    times = company.times
     return {
         "systems": {
             CRM: {
@@ -89,8 +109,8 @@ def _document(company: Company, statements: Path) -> dict[str, Any]:
                 "application_token": "${BUS_SANDBOX_CRM_TOKEN}",
                 "integration_user": "1",
                 "rate": rate,
-                "timeout_s": 10,
-                "late_s": 3,
+                "timeout_s": times.timeout,
+                "late_s": times.late,
                 "routes": {
                     "order": {"in": "full", "out": "full"},
                     "counterparty": {"in": "full", "out": "full"},
@@ -101,8 +121,8 @@ def _document(company: Company, statements: Path) -> dict[str, Any]:
                 "url": "${BUS_SANDBOX_SHOP_URL}",
                 "keys": ["${BUS_SANDBOX_SHOP_KEY}"],
                 "integration_user": "1",
-                "timeout_s": 10,
-                "late_s": 3,
+                "timeout_s": times.timeout,
+                "late_s": times.late,
                 "settings": {"pay_system": "3"},
                 "routes": {
                     "order": {"in": "full", "out": "update-only"},
@@ -119,8 +139,8 @@ def _document(company: Company, statements: Path) -> dict[str, Any]:
                 "url": "${BUS_SANDBOX_ONEC_URL}",
                 "user": "bus",
                 "password": "${BUS_SANDBOX_ONEC_PASSWORD}",
-                "timeout_s": 30,
-                "late_s": 3,
+                "timeout_s": times.books_timeout,
+                "late_s": times.late,
                 "settings": {"create_goods": "yes", "retail_counterparty": RETAIL, "delivery_item": DELIVERY},
                 "routes": {
                     "order": {"in": "update-only", "out": "full"},
@@ -135,9 +155,9 @@ def _document(company: Company, statements: Path) -> dict[str, Any]:
                 "routes": {"payment": {"in": "full"}},
             },
         },
-        # Shorter than in production, for a day that lasts a minute, and so that a killed worker's claims lapse soon.
+        # Shorter than in production, for a day that lasts a minute.
         "limits": {
-            "lease_s": 30,
+            "lease_s": times.lease,
             "backoff_base_s": 1.0,
             "backoff_cap_s": 15.0,
             "sweep_s": 2.0,
@@ -156,7 +176,6 @@ def furnish(
     shop: Control,
     onec: Control,
     tables: Callable[[str, str], Tables],
-    intake: str,
 ) -> None:
     """Set the stand-ins up as an administrator would: user fields, order statuses, limits, webhooks to the intake."""
     onec.act("create_counterparty", name="Розничный покупатель", fields={"Ref_Key": RETAIL})
@@ -168,6 +187,7 @@ def furnish(
     shop.post("settings", {"statuses": _statuses(shop, codes)})
     if not company.limited:
         crm.post("limits", {"bucket": None, "operating": None})
+    intake = f"http://{LOOPBACK}:{company.ports.intake}"
     crm.post("webhooks", {"url": f"{intake}/bitrix24/{CRM}", "application_token": company.token, "senders": 2})
     shop.post("webhooks", {"url": f"{intake}/shop/{SHOP}", "secret": company.shop_key, "senders": 2})
 

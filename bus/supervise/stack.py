@@ -93,16 +93,18 @@ class Stack:
         config: Path | None = None,
         *,
         ports: Ports | None = None,
+        company: Company | None = None,
         state: Path | None = None,
         flower: bool = True,
         fsync: bool = True,
         limited: bool = True,
         say: Say = print,
     ) -> None:
+        """`company`: who the stand-ins belong to, instead of one with new secrets."""
         self._wire, self._file, self._state, self._say = wire, config, state, say
         self._flower, self._fsync = flower, fsync
         self.ports = (ports or Ports()).found()
-        self.company: Company | None = None if config else invented.found(self.ports, limited=limited)
+        self.company = None if config else company or invented.found(self.ports, limited=limited)
         self.children: dict[str, Child] = {}
         self._exits = ExitStack()
 
@@ -159,7 +161,7 @@ class Stack:
         self._watchdog = self._exits.enter_context(Watchdog(self.folder if self._state is None else None))
         self._config()
         self._engines()
-        migrate(self.settings.database())
+        self._migrate()
         self._exits.callback(self.wiring.close)
         if self.company:
             self._stand_ins(self.company)
@@ -193,6 +195,10 @@ class Stack:
             self._say("starting PostgreSQL and Valkey")
             engines = self._exits.enter_context(embedded.engines(self._kept(bool(database)), fsync=self._fsync))
             database, broker = database or engines.database_url, broker or engines.broker_url
+        self._connect(database, broker)
+
+    def _connect(self, database: str, broker: str) -> None:
+        """From here on everybody knows where the engines are."""
         self.settings = Settings(database_url=SecretStr(database), broker_url=SecretStr(broker), config=self._path)
         self._environment |= {
             "BUS_DATABASE_URL": database,
@@ -200,6 +206,9 @@ class Stack:
             "BUS_CONFIG": str(self._path),
         }
         self.wiring = self._wire(self.settings, self.config)
+
+    def _migrate(self) -> None:
+        migrate(self.settings.database())
 
     def _kept(self, has_database: bool) -> Path | None:
         """Where the engines' data stay. A ledger of real systems is never thrown away; stand-ins forget all anyway."""
@@ -220,7 +229,7 @@ class Stack:
         self._until("sandbox-crm", self.crm.ready)
         self._until("sandbox-shop", self.shop.ready)
         self._until("sandbox-onec", self.onec.ready)
-        invented.furnish(company, self.crm, self.shop, self.onec, self.wiring.mappings.tables, self.urls.intake)
+        invented.furnish(company, self.crm, self.shop, self.onec, self.wiring.mappings.tables)
 
     def _bus(self) -> None:
         """Intake, workers, beat, Flower; stopped from the producers down: beat and intake before those who work."""

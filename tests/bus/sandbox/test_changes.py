@@ -64,3 +64,9 @@ def test_the_log_of_calls_knows_fractions_of_seconds(crm, clock):
     clock.now += 0.125
     crm.result("profile")
     assert crm.control("GET", "calls")[0]["unix"] == clock.now
+
+
+def test_changes_tell_whether_a_person_saved_or_the_api(crm):
+    deal = crm.control("POST", "act", {"do": "create_deal", "fields": {"title": "by a person"}})["id"]
+    crm.site.call("crm.item.update", {"entityTypeId": 2, "id": deal, "fields": {"title": "by the API"}})
+    assert [line["person"] for line in crm.control("GET", "changes")] == [True, False]
