@@ -1,0 +1,396 @@
+"""The chronicle: what people said and what we wrote, field by field, as the systems showed it; and the tenth sentence.
+
+Before and after each act of a person all systems are looked at. What the act changed are his words; what changed since
+the act before are ours. In the evening, when it is known which records were of one thing, the words are told to the
+oracle, with the moments at which the journal shows that a record was read, and the oracle says what all should show.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from tests.prove import seen
+from tests.prove.oracle import OPEN, Admissible, FromNowhere, Oracle
+from tests.prove.oracle_rules import UNITED
+
+if TYPE_CHECKING:
+    from tests.prove.evening import Evening
+    from tests.prove.house import House
+
+Row = dict[str, Any]
+Place = tuple[str, str, str]
+"""System, type and id of a record, as the ledger calls it."""
+
+PARTS = {"shop": "shop", "crm": "crm", "onec": "onec", "bank": "bank", "bankfile": "bank"}
+KINDS = {
+    ("shop", "order"): "order",
+    ("crm", "deal"): "order",
+    ("onec", "order"): "order",
+    ("crm", "party"): "counterparty",
+    ("onec", "counterparty"): "counterparty",
+}
+_OWN = frozenset({"total", "legal_name", "customer.name", "customer.phone", "customer.email"}) | UNITED
+"""What may stand at a system by itself after a write of ours: a sum worked out of the goods, the contact of another
+deal, two lists that met, the name of a requisite that was made for an address. It is that system's own word, where
+nobody else said it."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One record as it stands: its fields, and the time that the system noted (None: it notes none)."""
+
+    fields: Row
+    stamp: datetime | None
+    money: Mapping[str, tuple[Decimal, str]] = field(default_factory=dict)
+    """Its payments: what each comes to and how it stands."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something happened to one record: when, by whom, and what it said before and after."""
+
+    at: datetime
+    what: Literal["made", "said", "gone", "ours", "ours made", "paid", "ours paid", "unposted"]
+    place: Place
+    stamp: datetime
+    name: str = ""
+    before: Any = None
+    value: Any = None
+
+
+@dataclass
+class Chronicle:
+    """All lines of one history. `before` and `after` stand around each act of a person."""
+
+    house: House
+    lines: list[Line] = field(default_factory=list)
+    _last: dict[Place, Shown] = field(default_factory=dict)
+    _receipts: dict[str, Place] = field(default_factory=dict)
+    """Money in the books, and the order that it was entered for."""
+    _booked: set[str] = field(default_factory=set)
+    """Payments of the shop that we booked there: nobody has told of them there."""
+
+    def before(self) -> None:
+        """What has changed since the last act was done by us."""
+        now = self._look()
+        for place, shown in now.items():
+            old = self._last.get(place)
+            if old is None:
+                self._note("ours made", place, shown, value=shown.fields)
+            if old != shown:
+                for name, value in shown.fields.items():
+                    if old is None or old.fields.get(name) != value:
+                        self._note("ours", place, shown, name, old.fields.get(name) if old else None, value)
+                self._note("ours", place, shown)
+                self._booked |= shown.money.keys() - (old.money.keys() if old else set())
+        self._last = now
+
+    def after(self, act: Row, answer: Row) -> None:
+        """What has changed was done by a person, or follows from it at his system."""
+        self._receipt(act, answer)
+        now = self._look()
+        for place in self._last.keys() - now.keys():
+            self._note("gone", place, self._last[place])
+        for place, shown in now.items():
+            old = self._last.get(place)
+            if old is None:
+                self._note("made", place, shown, value=shown.fields)
+            elif old != shown:
+                for name, value in shown.fields.items():
+                    if old.fields.get(name) != value:
+                        self._note("said", place, shown, name, old.fields.get(name), value)
+            self._moved(place, shown, old.money if old else {})
+        self._last = now
+
+    def _moved(self, place: Place, shown: Shown, before: Mapping[str, tuple[Decimal, str]]) -> None:
+        """Payments of the shop that came in, or changed."""
+        for payment, money in shown.money.items():
+            if before.get(payment) != money:
+                what = "ours paid" if payment in self._booked else "paid"
+                self._note(what, place, shown, payment, before.get(payment), money)
+
+    def _receipt(self, act: Row, answer: Row) -> None:
+        """Money that was entered in the books for an order, or taken back there."""
+        if act["do"] in ("create_payment", "create_refund"):
+            order = ("onec", "order", str(act["order"]))
+            stands = "refund" if act["do"] == "create_refund" else "paid"
+            self._note("paid", order, self._last[order], str(answer["id"]), None, (Decimal(act["amount"]), stands))
+            self._receipts[str(answer["id"])] = order
+        elif act["do"] == "unpost_payment" and str(act["id"]) in self._receipts:
+            order = self._receipts[str(act["id"])]
+            if order in self._last:
+                self._note("unposted", order, self._last[order], str(act["id"]))
+
+    def _note(
+        self, what: Any, place: Place, shown: Shown, name: str = "", before: Any = None, value: Any = None
+    ) -> None:
+        wall = datetime.fromtimestamp(self.house.walls[place[0]](), UTC)
+        stamp = shown.stamp if what == "ours" and shown.stamp else wall
+        self.lines.append(Line(datetime.now(UTC), what, place, stamp, name, before, value))
+
+    # ---- what the systems show
+
+    def _look(self) -> dict[Place, Shown]:
+        """1C first: what an order brings along there is its own word, wherever it is shown afterwards."""
+        return dict(self._books()) | dict(self._shop()) | dict(self._crm())
+
+    def _shop(self) -> Iterator[tuple[Place, Shown]]:
+        for row in self.house.shop.orders.table.rows.values():
+            money = {str(one["id"]): (seen.money(one["sum"]), _stands(one)) for one in row["payments"]}
+            yield ("shop", "order", str(row["id"])), Shown(seen.shop_order(row), _time(row["dateUpdate"]), money)
+
+    def _crm(self) -> Iterator[tuple[Place, Shown]]:
+        from tests.prove.people import addresses_of
+
+        state = self.house.portal.state({})
+        contacts = {row["id"]: row for row in state["contacts"]}
+        for row in state["deals"]:
+            said = seen.deal(row, contacts.get(row.get("contactId")))
+            yield ("crm", "deal", str(row["id"])), Shown(said, _time(row["updatedTime"]))
+        for row in state["companies"]:
+            requisite = seen.requisite_of(state, int(row["id"]))
+            said = seen.company(row, requisite, addresses_of(state, requisite))
+            yield ("crm", "party", f"company:{row['id']}"), Shown(said, _time(row["updatedTime"]))
+
+    def _books(self) -> Iterator[tuple[Place, Shown]]:
+        names = ("Document_ЗаказКлиента", "Catalog_Номенклатура", "Catalog_Контрагенты")
+        orders, items, parties = (self.house.base.state({"of": name})[name] for name in names)
+        goods = {one["Ref_Key"]: one for one in items}
+        for row in orders:
+            if not row["DeletionMark"]:
+                yield ("onec", "order", str(row["Ref_Key"])), Shown(seen.books_order(row, goods), None)
+        for row in seen.people(parties):
+            yield ("onec", "counterparty", str(row["Ref_Key"])), Shown(seen.books_party(row), None)
+
+
+def _stands(payment: Row) -> str:
+    if payment["isReturn"] == "Y":
+        return "refunded"
+    return "paid" if payment["paid"] == "Y" else "pending"
+
+
+def _time(text: Any) -> datetime:
+    return text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
+
+
+# ---- the evening
+
+
+@dataclass
+class _Replay:
+    """One history's lines, told to the oracle in the order in which they happened."""
+
+    evening: Evening
+    oracle: Oracle = field(default_factory=lambda: Oracle(PARTS))
+    owners: dict[Place, UUID] = field(default_factory=dict)
+    parted: list[tuple[UUID, Decimal]] = field(default_factory=list)
+    """Payments that were expected whole and came in part: who tells of the whole sum may have meant them."""
+    unsure: set[UUID] = field(default_factory=set)
+    """Orders of which people changed a payment that we had booked: whose telling it was only the bus can say."""
+
+    def play(self) -> Oracle:
+        for entity, records in self.evening.records.items():
+            self.owners |= {(one["system"], one["type"], str(one["external_id"])): entity for one in records}
+        lines = sorted([*self._acts(), *self._readings(), *self._decisions(), *self._bank()], key=lambda one: one[0])
+        for _, tell in lines:
+            tell()
+        self.unsure |= {order for order, whole in self.parted if self.oracle.knows_money(str(order), whole, but="shop")}
+        return self.oracle
+
+    def _was_heard(self, line: Line) -> bool:
+        """What the books took back before anybody heard of it was never received, for us."""
+        heard = self.evening.house.rows(
+            """SELECT 1 FROM event WHERE source = 'onec' AND starts_with(subject, %s) AND data ->> 'status' = 'paid'
+               AND state = 'done' AND received_at < %s""",
+            f"payment/{line.name}",
+            line.at,
+        )
+        return bool(heard)
+
+    def _acts(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
+        for line in self.evening.people.chronicle.lines:
+            if line.place in self.owners:
+                yield line.at, partial(self._told, line, str(self.owners[line.place]))
+
+    def _told(self, line: Line, key: str) -> None:
+        system, kind = line.place[0], KINDS[line.place[:2]]
+        match line.what:
+            case "ours made" if kind == "counterparty":
+                self._brought_along(line, key)
+            case "made":
+                self.oracle.created(system, kind, key, line.value, line.stamp)
+            case "said":
+                self.oracle.edited(system, kind, key, line.name, line.before, line.value, line.stamp)
+            case "gone":
+                self.oracle.deleted(system, kind, key)
+            case "ours" if line.name:
+                self._ours(line, kind, key)
+            case "ours":
+                self.oracle.touched(system, kind, key, line.stamp)
+            case "paid":
+                self._paid(line, key)
+            case "unposted" if not self._was_heard(line):
+                self.unsure.add(self.owners[line.place])
+            case "ours paid":
+                self.unsure.add(self.owners[line.place])
+
+    def _brought_along(self, line: Line, key: str) -> None:
+        """An order brings its counterparty into 1C, as the order calls it: what nobody said of it is 1C's word."""
+        for name, value in line.value.items():
+            try:
+                self.oracle.shown(line.place[0], "counterparty", key, name, value)
+            except FromNowhere:
+                self.oracle.created(line.place[0], "counterparty", key, {name: value}, line.stamp)
+
+    def _ours(self, line: Line, kind: str, key: str) -> None:
+        """What we wrote somebody must have said, but for what stands there by itself."""
+        try:
+            self.oracle.shown(line.place[0], kind, key, line.name, line.value)
+        except FromNowhere:
+            if line.name not in _OWN:
+                raise
+            self.oracle.created(line.place[0], kind, key, {line.name: line.value}, line.stamp)
+
+    def _paid(self, line: Line, key: str) -> None:
+        system, (amount, stands) = line.place[0], line.value
+        if line.before is None:
+            self.oracle.paid(system, key, line.name, amount, line.stamp, stands)
+            return
+        if line.before[0] != amount:  # paid in part: the rest is expected in a payment of its own
+            self.parted.append((self.owners[line.place], line.before[0]))
+            self.oracle.paid(system, key, line.name, amount, line.stamp, "pending")
+        if line.before[1] != stands:
+            self.oracle.turned(system, key, line.name, stands, line.stamp)
+
+    def _bank(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
+        """Payments that the bank told of, and that were taken for an order's."""
+        for row in self.evening.house.rows(
+            """SELECT event.*, parent_id FROM event JOIN entity ON entity.id = entity_id
+               WHERE source IN ('bank', 'bankfile') AND state = 'done' AND parent_id IS NOT NULL ORDER BY seq"""
+        ):
+            order, amount = str(row["parent_id"]), Decimal(row["data"]["amount"]["amount"])
+            number, at = row["data"].get("external_number"), row["received_at"]
+            tell = partial(
+                self.oracle.paid, row["source"], order, row["subject"], amount, at, row["data"]["status"], number
+            )
+            yield at, tell
+
+    def _readings(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
+        """When a record was read as it stood: of 1C nothing else tells since when a word counts."""
+        for row in self.evening.house.rows(
+            """SELECT * FROM event WHERE data IS NOT NULL
+               AND outcome IN ('APPLIED', 'UNCHANGED', 'ECHO', 'OVERRULED') ORDER BY seq"""
+        ):
+            kind_there, _, key_there = row["subject"].partition("/")
+            place = (row["source"], kind_there, key_there)
+            if place in self.owners and place[:2] in KINDS:
+                key, at = str(self.owners[place]), row["occurred_at"]
+                kind, read_at = KINDS[place[:2]], row["observed_at"]
+                tell = self.oracle.read if read_at else self.oracle.heard
+                yield read_at or row["received_at"], partial(tell, place[0], kind, key, at)
+
+    def _decisions(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
+        for row in self.evening.house.rows(
+            """SELECT conflict.*, kind FROM conflict JOIN entity ON entity.id = entity_id
+               WHERE state IN ('decided', 'expired') ORDER BY conflict.id"""
+        ):
+            key, kind, at = str(row["entity_id"]), row["kind"], row["decided_at"]
+            if row["state"] == "decided":
+                yield at, partial(self.oracle.decided, kind, key, row["field"], row["decision"], at)
+            else:
+                yield at, partial(self.oracle.lapsed, kind, key, row["field"])
+
+
+_LIKE = {"paid": "accepted", "shipped": "accepted"}
+"""What the books' orders can say of these (README, Known limits): there they are other documents."""
+_MONEY = frozenset({"status", "paid_total", "payment_status"})
+
+
+def findings(evening: Evening) -> Iterator[str]:
+    """What stands in a system and is not what the README lets a customer expect."""
+    evening.people.chronicle.before()  # what we wrote since the last act
+    replay = _Replay(evening)
+    try:
+        oracle = replay.play()
+    except FromNowhere as finding:
+        yield str(finding)
+        return
+    for entity, records in evening.records.items():
+        excuses = evening.excused.get(entity, set())
+        if entity not in evening.entities or excuses & {"*", "deleted"} or _twice_there(records):
+            continue
+        left_out = excuses | _left_out(evening, records) | (_MONEY if entity in replay.unsure else set())
+        for record in records:
+            if record["state"] == "linked":
+                yield from _differing(evening, oracle, record, left_out)
+    single, asked = oracle.sharpness()
+    evening.tally.met("oracle", "asked", asked)
+    evening.tally.met("oracle", "one value", single)
+
+
+def _twice_there(records: list[Row]) -> bool:
+    """A person said that two of one system are one, or made both: only the first is written to (Counterparties)."""
+    there = Counter((one["system"], one["type"]) for one in records)
+    return any(times > 1 for (_, type_), times in there.items() if type_ != "payment")
+
+
+def _left_out(evening: Evening, records: list[Row]) -> set[str]:
+    """Fields that more than one entity has a say in, or of which the README tells no end."""
+    made = Counter(
+        line.place for line in evening.people.chronicle.lines if line.what == "made" and line.place in _places(records)
+    )
+    left_out = set(UNITED) if len(made) > 1 else set()
+    if not any(one["system"] == "shop" for one in records):
+        left_out.add("total")  # each system works it out of the goods in its own way, and nobody owns it yet
+    contacts = Counter(row.get("contactId") for row in evening.people.deals())
+    own = {str(row["id"]): row.get("contactId") for row in evening.people.deals()}
+    if any(one["type"] == "deal" and contacts[own.get(str(one["external_id"]))] > 1 for one in records):
+        left_out |= {"customer.name", "customer.phone", "customer.email"}
+    return left_out
+
+
+def _places(records: list[Row]) -> set[Place]:
+    return {(one["system"], one["type"], str(one["external_id"])) for one in records}
+
+
+def _differing(evening: Evening, oracle: Oracle, record: Row, left_out: set[str]) -> Iterator[str]:
+    place, key = (record["system"], record["type"]), str(record["entity_id"])
+    said = evening.said(record) if place in KINDS else None
+    if said is None:
+        return
+    shown = {**said, **(_shown_money(evening, record) if place == ("crm", "deal") else {})}
+    if place == ("onec", "order") and said["status"] == "cancelled":
+        left_out = left_out | {"lines", "total"}  # its rows stay as they were: what would it be worth?
+    for name, value in shown.items():
+        if name in left_out:
+            continue
+        may = oracle.admissible(KINDS[place], key, name)
+        evening.tally.met("case", f"10 {'one' if may.single else 'several'} {name}")
+        if not _is_one(may, value, record["system"], name):
+            who = f"{record['system']} {record['type']} {record['external_id']}"
+            yield f"{who} says {name} {value!r}, not {may.values!r}"
+
+
+def _is_one(may: Admissible, value: Any, system: str, name: str) -> bool:
+    if OPEN in may:
+        return True
+    if system == "onec" and name == "status":
+        return any(_LIKE.get(one, one) == _LIKE.get(value, value) for one in may.values)
+    return value in may or (not value and None in may)
+
+
+def _shown_money(evening: Evening, record: Row) -> Row:
+    """What the deal shows of its payments, unless somebody wrote over that."""
+    key = str(record["external_id"])
+    if key in evening.people.tainted:
+        return {}
+    row = next(one for one in evening.people.deals() if str(one["id"]) == key)
+    paid, word = seen.shown_payment(row)
+    return {"paid_total": paid, **({"payment_status": word} if word else {})}

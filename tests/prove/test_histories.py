@@ -1,0 +1,35 @@
+"""Two dozen random histories, the same each time; thousands more by `make prove`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bus.embedded import Server
+from tests.prove import report
+from tests.prove.house import House, opened
+from tests.prove.run import play
+
+SEEDS = range(1, 26)
+
+
+@pytest.fixture(scope="module")
+def house(postgres_server: Server, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder: Path = tmp_path_factory.mktemp("mappings")
+    with opened(postgres_server, valkey_server, folder) as where:
+        yield where
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_ten_sentences_are_true_of_a_history(house: House, seed: int) -> None:
+    one = play(seed, house)
+    assert one.ok, report.failure(one, "make prove SEEDS=1 SEED={}")
+    assert one.steps > 20, "so short a history proves nothing"
+
+
+def test_a_seed_is_one_history_and_plays_the_same_again(house: House) -> None:
+    first, again = (play(7, house, tell=True) for _ in range(2))
+    assert first.told == again.told
+    assert (first.events, first.kills) == (again.events, again.kills)

@@ -1,0 +1,189 @@
+"""Each of the ten sentences can be untrue, and is then told: a quiet day, and one thing in it broken by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bus.embedded import Server
+from tests.prove import invariants
+from tests.prove.evening import Broken, Evening, look
+from tests.prove.house import House, opened
+from tests.prove.people import BASKETS, People
+from tests.prove.play import Play
+from tests.prove.tally import Tally
+
+
+@pytest.fixture(scope="module")
+def house(postgres_server: Server, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with opened(postgres_server, valkey_server, tmp_path_factory.mktemp("mappings")) as where:
+        yield where
+
+
+class Day:
+    """An order of a company, half paid, known everywhere; then it is evening."""
+
+    def __init__(self, house: House) -> None:
+        house.begin()
+        self.house, self.people = house, People(house)
+        self.play = Play(house, Tally())
+        self.people.order(0, 0, 0)
+        self.people.counterparty(0)
+        self.play.work()
+        self.people.edit_order(0, "lines", 1)
+        self.people.pay(0, "0.5")
+        self.play.rest(reconciles=True)
+
+    def evening(self) -> Evening:
+        return look(self.house, self.people, self.play, self.play.tally, reconciles=True)
+
+    def deal(self) -> int:
+        return int(self.people.deals()[0]["id"])
+
+
+@pytest.fixture
+def day(house: House) -> Day:
+    return Day(house)
+
+
+def test_of_a_quiet_day_all_ten_are_true(day: Day) -> None:
+    invariants.judge(day.house, day.people, day.play, day.play.tally, reconciles=True)
+    assert len(day.play.tally.of("sentence")) == len(invariants.SENTENCES) == 10
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "UPDATE event SET state = 'pending', outcome = NULL WHERE seq = 1",
+        "UPDATE event SET state = 'notified' WHERE seq = 1",
+        "UPDATE event SET outcome = NULL WHERE seq = 1",
+        "UPDATE event SET state = 'dead', outcome = 'DEAD' WHERE seq = 1",
+        "UPDATE event SET state = 'waiting', waits_for = 'crm/deal/1' WHERE seq = 1",
+        "UPDATE event SET outcome = 'OVERRULED' WHERE seq = 1",
+    ],
+)
+def test_an_event_without_an_explained_end_is_told(day: Day, broken: str) -> None:
+    day.house.rows(f"{broken} RETURNING seq")
+    with pytest.raises(Broken, match="event 1 "):
+        invariants.every_accepted_event_has_an_explained_end(day.evening())
+
+
+def test_an_event_that_was_accepted_and_is_nowhere_is_told(day: Day) -> None:
+    day.people.bank.append({"id": "17", "accepted": True, "order": "1001"})
+    with pytest.raises(Broken, match="not in the journal"):
+        invariants.every_accepted_event_has_an_explained_end(day.evening())
+
+
+def test_a_second_deal_of_our_making_is_told(day: Day) -> None:
+    origin = day.people.deals()[0]["originId"]
+    fields = {"title": "again", "originatorId": "integration-bus", "originId": origin}
+    day.house.portal.call("crm.item.add", {"entityTypeId": 2, "fields": fields})
+    with pytest.raises(Broken, match="2 deals bear the key"):
+        invariants.one_link_never_has_two_records(day.evening())
+
+
+def test_a_second_contact_of_our_making_is_told(day: Day) -> None:
+    first = day.house.portal.state({"of": "contacts"})["contacts"][0]
+    phone = [{"typeId": "PHONE", "valueType": "WORK", "value": "8 901 000-00-00"}]
+    fields = {"name": first["name"], "lastName": first["lastName"], "fm": phone}
+    day.house.portal.call("crm.item.add", {"entityTypeId": 3, "fields": fields})
+    with pytest.raises(Broken, match="2 namesakes bear the key"):
+        invariants.one_link_never_has_two_records(day.evening())
+
+
+def test_fields_that_differ_are_told(day: Day) -> None:
+    day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"COMMENTS": "unheard"}}, quiet=True)
+    with pytest.raises(Broken, match="comment differs between"):
+        invariants.all_fields_agree_or_something_says_why(day.evening())
+
+
+def test_fields_that_differ_are_excused_by_an_open_conflict_of_theirs_alone(day: Day) -> None:
+    day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"COMMENTS": "unheard"}}, quiet=True)
+    ask = """INSERT INTO conflict (entity_id, field, options, policy, deadline)
+             SELECT entity_id, %s, '{}', 'Newest', now() FROM record WHERE type = 'deal' RETURNING id"""
+    day.house.rows(ask, "delivery.address")
+    with pytest.raises(Broken):
+        invariants.all_fields_agree_or_something_says_why(day.evening())
+    day.house.rows(ask, "comment")
+    invariants.all_fields_agree_or_something_says_why(day.evening())
+
+
+def test_more_writes_than_changes_are_told(day: Day) -> None:
+    day.people.acts = -100
+    with pytest.raises(Broken, match="writes for"):
+        invariants.writes_are_bounded_and_a_quiet_system_stays_quiet(day.evening())
+
+
+class Meddled(Play):
+    """Somebody changes what is agreed on, whenever the bus reconciles."""
+
+    def reconcile(self, *, full: bool) -> None:
+        self.house.rows(
+            """UPDATE entity SET fields = fields || jsonb_build_object('comment', 'made up ' || clock_timestamp())
+               WHERE kind = 'order' RETURNING id"""
+        )
+        super().reconcile(full=full)
+
+
+def test_a_write_although_nothing_happened_is_told(day: Day) -> None:
+    day.play = Meddled(day.house, Tally())
+    with pytest.raises(Broken, match="although nothing happened"):
+        invariants.writes_are_bounded_and_a_quiet_system_stays_quiet(day.evening())
+
+
+def test_an_owned_field_that_somebody_else_wrote_is_told(day: Day) -> None:
+    day.house.shop.act({"do": "edit_order", "id": 1, "lines": [*BASKETS[2]]}, quiet=True)
+    with pytest.raises(Broken, match=r"shop order/1: (lines|total) was"):
+        invariants.an_owned_field_is_as_its_owner_left_it(day.evening())
+
+
+def test_a_deal_that_shows_less_than_before_is_told(day: Day) -> None:
+    day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"UF_CRM_PAID_TOTAL": 1}})
+    with pytest.raises(Broken, match=r"and then 1.00"):
+        invariants.what_is_paid_is_never_less_without_a_refund(day.evening())
+
+
+def test_an_order_that_is_unpaid_again_is_told(day: Day) -> None:
+    day.house.rows(
+        """INSERT INTO history (entity_id, actor, what, field, old, new)
+           SELECT id, 'bus', 'changed', 'payment_status', '"paid"', '"unpaid"' FROM entity WHERE kind = 'order'
+           RETURNING id"""
+    )
+    with pytest.raises(Broken, match="nobody took money back"):
+        invariants.what_is_paid_is_never_less_without_a_refund(day.evening())
+
+
+def test_another_sum_of_payments_is_told(day: Day) -> None:
+    day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"UF_CRM_PAID_TOTAL": 5000}}, quiet=True)
+    with pytest.raises(Broken, match=r"shows 5000\.00"):
+        invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+
+
+def test_a_replay_that_changes_something_is_told(day: Day) -> None:
+    """As if the last event had been forgotten: it is new again, and leaves another line in the journal."""
+    day.house.rows("UPDATE entity SET fields = fields || '{\"comment\": \"x\"}' WHERE kind = 'order' RETURNING id")
+    day.house.rows("UPDATE delivery SET state = 'due', due_at = now() RETURNING system")
+    with pytest.raises(Broken, match="said again, have changed something"):
+        invariants.replaying_the_journal_changes_nothing(day.evening())
+
+
+@pytest.mark.parametrize("state", ["decided", "expired"])
+def test_a_conflict_that_nobody_decided_and_is_closed_is_told(day: Day, state: str) -> None:
+    day.house.rows(
+        """INSERT INTO conflict (entity_id, field, options, policy, deadline, state)
+           SELECT id, 'comment', '{}', 'Newest', now(), %s FROM entity WHERE kind = 'order' RETURNING id""",
+        state,
+    )
+    with pytest.raises(Broken, match=f"is {state} by None, 0 events"):
+        invariants.no_conflict_is_closed_without_a_decision(day.evening())
+
+
+def test_a_value_that_nobody_ever_said_is_told_though_all_agree_on_it(day: Day) -> None:
+    day.house.shop.act({"do": "edit_order", "id": 1, "fields": {"comments": "from nowhere"}}, quiet=True)
+    day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"COMMENTS": "from nowhere"}}, quiet=True)
+    for row in day.people.books_orders():
+        day.house.base.act({"do": "edit_order", "id": row["Ref_Key"], "comment": "from nowhere"}, quiet=True)
+    invariants.all_fields_agree_or_something_says_why(day.evening())
+    with pytest.raises(Broken):
+        invariants.all_agree_on_what_the_rules_say(day.evening())

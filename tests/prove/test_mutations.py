@@ -1,0 +1,46 @@
+"""The mutants can be applied, are no mere names, and a living one is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.prove.mutations import ROOT, Mutant, Stale, main, mutants
+
+ALL = mutants()
+
+
+def a_mutant(old: str, new: str = "pass") -> Mutant:
+    return Mutant("one", "a.py", old, new, "everything", (1,))
+
+
+@pytest.mark.parametrize("mutant", ALL, ids=lambda one: one.name)
+def test_each_patch_applies_and_leaves_a_module_that_can_be_compiled(mutant):
+    text = (ROOT / mutant.file).read_text(encoding="utf-8")
+    changed = mutant.applied(text)
+    assert changed != text
+    compile(changed, mutant.file, "exec")
+
+
+def test_there_are_enough_and_each_has_a_name_and_an_invariant_of_its_own():
+    assert len(ALL) >= 15
+    assert len({one.name for one in ALL}) == len(ALL)
+    assert all(one.caught_by and set(one.caught_by) <= set(range(1, 11)) for one in ALL)
+    assert {number for one in ALL for number in one.caught_by} >= {1, 2, 3, 4, 5, 6, 7, 9, 10}
+
+
+def test_a_patch_replaces_whole_lines_and_keeps_their_indentation():
+    text = "def act():\n    if one:\n        return 1\n    return 2\n"
+    assert a_mutant("if one:\n    return 1", "if two:\n    return 3").applied(text) == (
+        "def act():\n    if two:\n        return 3\n    return 2\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["b = 1\n", "a = 1\na = 1\n", "aa = 1\n"], ids=["gone", "twice", "part of a line"])
+def test_a_patch_whose_place_is_not_there_exactly_once_is_an_error(text):
+    with pytest.raises(Stale, match=r"one: \d places in a.py read 'a = 1'"):
+        a_mutant("a = 1").applied(text)
+
+
+def test_an_unknown_name_is_told_with_those_there_are(capsys):
+    assert main(["--only", "nobody"]) == 2
+    assert "no such mutant: nobody; there are: newest is oldest" in capsys.readouterr().out
