@@ -1,15 +1,34 @@
-"""The real engines, started once per run, and a fresh ledger and an empty broker for each test that asks."""
+"""The real engines, started once per run, a fresh ledger and an empty broker for each test that asks, and its end."""
 
+import logging
+import signal
+import sys
+import threading
 from collections.abc import Iterator
 from itertools import count
 
 import psycopg
 import pytest
 import redis
+import structlog
 
 from bus import embedded
 
 _numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """A command that a test runs sets up logging, hooks and signals for its process; this process goes on."""
+    root, hooks, configured = logging.getLogger(), (sys.excepthook, threading.excepthook), structlog.get_config()
+    handlers, level, stopped = list(root.handlers), root.level, signal.getsignal(signal.SIGTERM)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(capture=False)
+    structlog.configure(**configured)
+    assert signal.getsignal(signal.SIGTERM) is stopped
 
 
 @pytest.fixture(scope="session")

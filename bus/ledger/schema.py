@@ -23,8 +23,8 @@ _PAUSE_S = 1.0
 def migrate(database_url: str, to: str = "head") -> None:
     """Bring the schema to the present version, or an older one; two processes at once do it one after the other.
 
-    The bus may be at work: it takes tables in its own orders, so a change that met it crosswise is rolled back whole and
-    made again a moment later.
+    The bus may be at work: it takes tables in its own orders, so a change that met it crosswise is rolled back whole
+    and made again a moment later.
     """
     import sqlalchemy  # noqa: PLC0415 - see above
     from alembic import command  # noqa: PLC0415

@@ -1,6 +1,7 @@
 """What was seen in a system becomes events; the same state seen twice is one event, a state that came back is news."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from bus.envelope import Event
 from bus.errors import Permanent, Transient
 from bus.observe import differences, fetched, removal, take_in
-from bus.ports import Entry, Raw
+from bus.ports import Entry, Held, Raw
 from tests.bus.ledger.middle import Middle, built, deal, gone
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
@@ -43,6 +44,33 @@ def test_what_is_known_and_not_merged_yet_is_to_be_merged_first(middle: Middle) 
     middle.wiring.publisher.publish(deal(7, version=1, comment="a"))
     assert [event.subject for event in see(middle, deal(7, version=1, comment="a"))] == ["deal/7"]
     assert middle.one("SELECT state FROM event")["state"] == "done"
+
+
+def look(middle: Middle, entry: Entry) -> list[Event]:
+    with middle.ledger.transaction() as connection:
+        found = take_in(connection, [entry])
+    middle.take(*found)
+    return found
+
+
+def test_an_unknown_code_of_a_state_that_was_put_off_as_read_before_our_write_is_told_all_the_same(
+    middle: Middle,
+) -> None:
+    code = Held("status", "deal_stage", "UC_1", "deal_stage: 'UC_1' has no mapping")
+    state = Entry(deal(7, version=1, comment="a"), held=(code,), observed_at=NOON)
+    look(middle, state)
+    letter = middle.letters()[0]["id"]
+    with middle.ledger.transaction() as connection:  # we write to the deal within the second of its version
+        connection.execute("UPDATE record SET written_at = now() WHERE system = 'crm'")
+    middle.wiring.dead_letters.retry([letter], "anna")
+    middle.heard()
+    assert [one["id"] for one in middle.letters("resolved")] == [letter], "put off, to be read again"
+    state = replace(state, observed_at=middle.ledger.now())
+    assert len(look(middle, state)) == 1
+    assert [one["cause"] for one in middle.letters()] == ["deal_stage 'UC_1'"]
+    assert look(middle, state) == [], "one letter is enough"
+    middle.wiring.dead_letters.discard([middle.letters()[0]["id"]], "anna", "never mind")
+    assert look(middle, state) == [], "nor is it told of once a person has discarded it"
 
 
 def test_a_removal_seen_twice_is_one_event(middle: Middle) -> None:

@@ -47,6 +47,7 @@ class House(Stack):
             times=TIMES,
         )
         super().__init__(wire, ports=ports, company=company, state=folder, flower=False, say=say)
+        self._second: list[Child] = []
 
     def _engines(self) -> None:
         """PostgreSQL with fsync on a disk of its own, Valkey with its append-only file."""
@@ -92,12 +93,11 @@ class House(Stack):
 
     def bus(self) -> Iterator[Child]:
         """The bus's own processes that are kept running."""
-        return (child for name, child in self.children.items() if not name.startswith("sandbox-"))
+        return (child for name, child in list(self.children.items()) if not name.startswith("sandbox-"))
 
     def second_instance(self) -> None:
         """All workers and beat once more, on the same ledger and broker."""
-        if not hasattr(self, "_second"):
-            self._second = self._group()
+        self._second = self._group()
         for name in WORKERS:
             kind, _, system = name.partition("-")
             argv = command("worker", kind, "--instance", "second", *(("--system", system) if system else ()))

@@ -153,7 +153,6 @@ def test_what_is_planted_are_all_secrets_and_everyone_of_the_day() -> None:
     }
 
 
-def test_a_command_that_is_asked_wrongly_does_not_pass_for_a_clean_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces, "COMMANDS", (("no-such-command",),))
+def test_a_command_that_is_asked_wrongly_does_not_pass_for_a_clean_one() -> None:
     with pytest.raises(ValueError, match="bus no-such-command is asked wrongly"):
-        traces.in_commands(PLANTED, {**os.environ, "PYTHONPATH": str(ROOT)})
+        traces.in_commands(PLANTED, {**os.environ, "PYTHONPATH": str(ROOT)}, [("no-such-command",)])

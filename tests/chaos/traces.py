@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -185,10 +185,12 @@ def in_ledger(planted: Planted, url: str) -> set[Leak]:
     return found
 
 
-def in_commands(planted: Planted, environment: Mapping[str, str]) -> set[Leak]:
+def in_commands(
+    planted: Planted, environment: Mapping[str, str], commands: Sequence[tuple[str, ...]] = (*COMMANDS, *VALUES)
+) -> set[Leak]:
     """What the command line prints of a whole bus."""
     found: set[Leak] = set()
-    for args in (*COMMANDS, *VALUES):
+    for args in commands:
         done = subprocess.run(
             command(*args), env=dict(environment), capture_output=True, text=True, timeout=60, check=False
         )

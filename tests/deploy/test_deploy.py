@@ -81,7 +81,7 @@ WORKERS = {name: service["command"] for name, service in OURS.items() if service
 WORDS = (
     "system record entity event notification channel translator policy delivery lane outcome "
     "round budget arrival relay dead-letter conflict drift "
-    "counterparty party books match question poll exchange profile offer nudge statement directory"
+    "counterparty party books match question poll exchange profile offer nudge statement directory restored erased"
 )
 
 

@@ -93,7 +93,7 @@ def _text(plan: Any) -> str:
 def _sent(bodies: Any, types: tuple[str, ...], **more: Any) -> Any:
     usual = {
         "body": bodies,
-        "type": st.sampled_from([*types, *types, "text/plain", f"{types[0]}; charset=cp1251", ""]),
+        "type": st.sampled_from([*types * 4, "text/plain", f"{types[0]}; charset=cp1251", ""]),
         "chunk": st.sampled_from([0, 0, 0, 1, 7, 1000]),
         "cut": st.sampled_from([False, False, False, True]),
     }
@@ -141,12 +141,12 @@ _VALUES = (
 def form_plans() -> Any:
     pair = st.tuples(st.sampled_from(_NAMES) | st.text(max_size=6), st.sampled_from(_VALUES) | st.text(max_size=6))
     auth = [("auth[application_token]", TOKEN), ("auth[member_id]", MEMBER)]
-    pairs = st.builds(
-        lambda known, some: known + some, st.sampled_from([auth, auth, auth[:1], []]), st.lists(pair, max_size=6)
-    )
+    told = [*auth, ("event", "ONCRMDEALUPDATE"), ("data[FIELDS][ID]", "759")]
+    more = st.lists(pair, max_size=6) | st.just([])
+    pairs = st.builds(lambda known, some: known + some, st.sampled_from([told, told, auth, told[1:], []]), more)
     right = pairs.map(lambda some: "&".join(f"{_quoted(name)}={_quoted(text)}" for name, text in some))
     raw = pairs.map(lambda some: "&".join(f"{name}={text}" for name, text in some))
-    return _sent(right | right | raw, (FORM,), system=st.sampled_from(["crm", "crm", "crm", "shop", "x"]))
+    return _sent(right | right | raw, (FORM,), system=st.sampled_from(["crm"] * 8 + ["shop", "x"]))
 
 
 def _quoted(text: str) -> str:

@@ -93,14 +93,18 @@ class Oracle:
         self._sources(self._words[kind, key, name], _as_told(name, value), (kind, key, name, system))
 
     def read(self, system: str, kind: str, key: str, at: datetime) -> None:
-        """The bus has journaled the record as it is there now; of 1C that is the time that its words count as of."""
+        """The bus has journaled the record as it is there now; of 1C that is the time that its words count as of.
+
+        Elsewhere they count as of `at`, the one time that the record then bore, at the latest: the payments lane may
+        have written to it without a look, after what was said there.
+        """
         for words in self._fields(kind, key).values():
             last = _last_of(system, words)
             if last is None:
                 continue
             last = words[last.index] = replace(last, heard=True)
             if last.timing == "known":
-                words[last.index] = replace(last, timing="fixed")
+                words[last.index] = replace(last, latest=max(last.latest, _second(at)), timing="fixed")
             elif last.timing == "untold":
                 within = _second(at) + _FRACTION  # a reading is timed more finely than any system's own word
                 words[last.index] = replace(last, earliest=_second(at), latest=within, timing="fixed")
@@ -158,9 +162,18 @@ class Oracle:
         """A system tells of a payment of its own, or of a document that gives money back; roubles count alone."""
         del at
         if currency == "RUB":
-            told = Telling(system, self._parts[system], payment, amount, number, [status])
+            parted = self._is_parted(system, order, payment, amount, status)
+            told = Telling(system, self._parts[system], payment, amount, number, [status], parted)
             self._tellings[order][system, payment] = told
             self._after_money(order, given_back=status == "refund")
+
+    def _is_parted(self, system: str, order: str, payment: str, amount: Decimal, status: str) -> bool:
+        """It was told with another sum before, or what is left of such a one is expected now."""
+        before = self._tellings[order].get((system, payment))
+        if before is not None:
+            return before.parted or before.amount != amount
+        told = self._tellings[order].values()
+        return status == "pending" and any(each.parted and each.system == system for each in told)
 
     def turned(self, system: str, order: str, payment: str, status: str, at: datetime) -> None:
         """People changed a payment's status there; `payment` may be told by another system and booked by the bus."""

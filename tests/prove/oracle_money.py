@@ -25,6 +25,13 @@ class Telling:
     amount: Decimal
     number: str | None
     states: list[str] = field(default_factory=list)
+    parted: bool = False
+    """It was expected whole and came in part, or is the rest that was then expected.
+
+    Whether it is money that another one told of is asked when a payment is first told of (README, All money stands in
+    the books once): of the part that is over, and what is only expected is none that came. Who told of such a sum
+    before may have meant it or not, and the sum may already be booked there as a payment of its own.
+    """
 
     @property
     def state(self) -> str:
@@ -131,14 +138,25 @@ def _left_out(
 
 
 def _across(group: list[list[Telling]]) -> Iterator[list[list[Telling]]]:
-    """Equal sums that only the books tell of and that only others tell of are the same money, one for one."""
+    """Equal sums that only the books tell of and that only others tell of are the same money, one for one.
+
+    Of a payment that came in part, and of its rest, that is not said (`Telling.parted`).
+    """
     books = [m for m in group if all(each.part == BOOKS for each in m)]
     others = [m for m in group if all(each.part != BOOKS for each in m)]
     both = [m for m in group if m not in books and m not in others]
     few, many = (books, others) if len(books) <= len(others) else (others, books)
     for chosen in permutations(many, len(few)):
         rest = [m for m in many if all(m is not one for one in chosen)]
-        yield both + rest + [a + b for a, b in zip(few, chosen, strict=True)]
+        pairs = list(zip(few, chosen, strict=True))
+        for paired in product(*(_joined_or_not(a, b) for a, b in pairs)):
+            yield both + rest + [movement for one in paired for movement in one]
+
+
+def _joined_or_not(one: list[Telling], other: list[Telling]) -> list[list[list[Telling]]]:
+    """The ways to take two of equal sum: as one movement, and where one of them came in part as two."""
+    both = [*one, *other]
+    return [[both], [one, other]] if any(each.parted for each in both) else [[both]]
 
 
 def payment_statuses(

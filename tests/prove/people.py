@@ -38,6 +38,8 @@ TITLES = ("Ромашка", "Ромашка Юг", "Лютик")
 FULL_NAMES = ('ООО "Ромашка"', 'АО "Ромашка"', 'ООО "Лютик"')
 MEETING = ("comment", "address", "name", "phone", "email", "status", "firm address", "firm title", "firm phones")
 """What two people may change at once."""
+OF_A_CONTACT = ("name", "phone", "email")
+"""What stands on a deal's contact: to change it does not save the deal."""
 MOST = 3
 """Orders that people of one side begin, and counterparties likewise: few, so that what happens happens to the same."""
 
@@ -491,7 +493,7 @@ class People:
         here = next(number for number, row in enumerate(self.shop_orders()) if row is order)
         if what == "status":
             return lambda: self.order_status(here, SHOP_CODES[value]), lambda: self.move_deal(at[0], STAGES[other + 3])
-        there = self.edit_contact if what in ("name", "phone", "email") else self.edit_deal
+        there = self.edit_contact if what in OF_A_CONTACT else self.edit_deal
         return lambda: self.edit_order(here, what, value), lambda: there(at[0], what, other)
 
     def _firm_acts(self, what: str, value: int, other: int) -> tuple[Callable[[], object], ...] | None:

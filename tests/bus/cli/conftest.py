@@ -1,13 +1,8 @@
-import logging
-import signal
-import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from tests.bus.cli.house import CONFIG, Bus
 
@@ -25,17 +20,3 @@ def wiring(bus: Bus) -> Iterator[Any]:
     wiring = bus.wiring
     yield wiring
     wiring.close()
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    """A command sets up logging, hooks and signals for its process; this process goes on."""
-    root, hooks, configured = logging.getLogger(), (sys.excepthook, threading.excepthook), structlog.get_config()
-    handlers, level, stopped = list(root.handlers), root.level, signal.getsignal(signal.SIGTERM)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
-    logging.captureWarnings(capture=False)
-    structlog.configure(**configured)
-    assert signal.getsignal(signal.SIGTERM) is stopped

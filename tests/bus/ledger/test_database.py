@@ -1,5 +1,6 @@
 """The database: transactions, what is transient, and migrations by two processes at once."""
 
+from collections.abc import Iterator
 from threading import Thread
 from time import monotonic
 
@@ -52,17 +53,23 @@ def test_migrating_what_is_migrated_does_nothing_even_twice_at_once(database_url
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
 
 
-def test_a_migration_that_meets_the_bus_at_work_crosswise_is_made_again(
-    postgres_server: embedded.Server, _admin: psycopg.Connection
-) -> None:
-    _admin.execute("CREATE DATABASE older")
-    url = postgres_server.url.removesuffix("/postgres") + "/older"
-    migrate(url, "0003")
+@pytest.fixture
+def older_url(postgres_server: embedded.Server) -> Iterator[str]:
+    """A ledger of the version before."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE older")
+        url = postgres_server.url.removesuffix("/postgres") + "/older"
+        migrate(url, "0003")
+        yield url
+        admin.execute("DROP DATABASE older WITH (FORCE)")
+
+
+def test_a_migration_that_meets_the_bus_at_work_crosswise_is_made_again(older_url: str) -> None:
     waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass"
-    with psycopg.connect(url) as worker, psycopg.connect(url, autocommit=True) as watcher:
+    with psycopg.connect(older_url) as worker, psycopg.connect(older_url, autocommit=True) as watcher:
         worker.execute("SET deadlock_timeout = '30s'")  # the migration finds out first, and is rolled back
         worker.execute("SELECT 1 FROM event FOR UPDATE")
-        thread = Thread(target=migrate, args=[url])
+        thread = Thread(target=migrate, args=[older_url])
         thread.start()
         deadline = monotonic() + 20
         while watcher.execute(waiting).fetchone() is None:
@@ -72,7 +79,6 @@ def test_a_migration_that_meets_the_bus_at_work_crosswise_is_made_again(
         thread.join(20)
         version = watcher.execute("SELECT version_num FROM alembic_version").fetchone()
     assert version == (head(),)
-    _admin.execute("DROP DATABASE older WITH (FORCE)")
 
 
 def test_a_restart_of_the_server_between_two_transactions_is_not_noticed() -> None:
