@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from bus.envelope import Event, version_order
 from bus.errors import BusError, ConfigError, Permanent
-from bus.ledger import erased, journal, records
+from bus.ledger import erased, journal, letters, records
 from bus.ledger.database import Connection
 from bus.ledger.records import Shown
 from bus.model import Fields, flatten
@@ -50,7 +50,9 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
     Whoever goes on to decide by the entity must have those merged first, or he decides by yesterday's state.
 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
-    that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base.
+    that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base. And
+    a state that was put off, to be read again, is heard again where it has a code without a meaning and no letter tells
+    of that.
 
     `strangers`: a state that was heard and came to nothing, since nothing was known that it could have been of, is
     heard again.
@@ -69,7 +71,7 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
         for entry in known
         if entry.event.id in settled
         and (entry.event.source, entry.event.subject) not in closed
-        and _differs(connection, entry.event, strangers)
+        and _is_news(connection, entry, strangers)
     ]
     return [*new, *pending, *journal.record(connection, returned)]
 
@@ -81,9 +83,14 @@ def _shown(entry: Entry) -> Shown:
     )
 
 
-def _differs(connection: Connection, event: Event, strangers: bool) -> bool:
+def _is_news(connection: Connection, entry: Entry, strangers: bool) -> bool:
+    event = entry.event
     base = records.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
-    return strangers if base is None else bool(differences(flatten(event.kind, event.data or {}), base))
+    if base is None:
+        return strangers
+    if differences(flatten(event.kind, event.data or {}), base):
+        return True
+    return bool(entry.held) and not letters.tell(connection, event.source, event.subject, entry.held[0].cause)
 
 
 def differences(fields: Fields, base: Fields) -> list[str]:

@@ -27,7 +27,7 @@ from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Incoming, Means, Merged, Outcome, Rules, Said
 from bus.model import DERIVED, PERSONAL, Fields, Kind, flatten
-from bus.ports import Bells, Entry, Mappings, Notification
+from bus.ports import Bells, Entry, Held, Mappings, Notification
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -624,9 +624,8 @@ def _question(known: Known, dispute: merge.Dispute, event: Event, received: date
 
 
 def _held(held: list[dict[str, str]]) -> BusError:
-    first = held[0]
     named = "; ".join(item["message"] for item in held)
-    return Permanent(named, cause=f"{first['table']} {first['code']!r}")
+    return Permanent(named, cause=Held(**held[0]).cause)
 
 
 def _closing_lines(gathered: list[Row], batch: Batch) -> None:

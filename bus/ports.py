@@ -24,6 +24,11 @@ class Held:
     code: str
     message: str
 
+    @property
+    def cause(self) -> str:
+        """What letters about it are grouped by."""
+        return f"{self.table} {self.code!r}"
+
 
 @dataclass(frozen=True, slots=True)
 class Translation:

@@ -190,7 +190,8 @@ class Reconcile:
         """Page by page, each journaled and merged; the cursor moves when all were read, not past what changed since.
 
         Not with each page: a record that is saved between its place in the list and its reading looks younger than
-        those behind it, which a run that breaks off has not read. A full run comes in whatever order is cheap.
+        those behind it, which a run that breaks off has not read. Nor past its beginning: a full run comes in whatever
+        order is cheap, and deals of changed contacts come when the list of deals has ended.
         """
         name = f"reconcile {adapter.system} {record_type}"
         begun, latest = self._now(), _BEGINNING
@@ -198,7 +199,7 @@ class Reconcile:
         while page := self._next(pages):
             latest = max([latest, *self._page(run_id, adapter, page[0], report, page[1], strangers)])
         if latest > _BEGINNING:  # a wrong clock must not carry us past today
-            self._move_cursor(name, min(latest, begun if full else self._now()))
+            self._move_cursor(name, min(latest, begun))
 
     def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
         """The next page, and a moment by the ledger's clock before it was read."""

@@ -71,6 +71,21 @@ def resolve_deliveries(connection: Connection, entity_ids: Sequence[UUID], syste
     )
 
 
+def tell(connection: Connection, system: str, subject: str, cause: str) -> bool:
+    """Whether a letter tells of this trouble with a known record, or did until a person discarded it."""
+    record_type, _, external_id = subject.partition("/")
+    found = rows(
+        connection,
+        """SELECT 1 FROM record JOIN dead_letter AS letter ON letter.entity_id = record.entity_id
+             JOIN event ON event.seq = letter.event_seq
+           WHERE record.system = %s AND record.type = %s AND record.external_id = %s
+             AND event.source = record.system AND event.subject = %s
+             AND letter.cause = %s AND letter.state <> 'resolved' LIMIT 1""",
+        [system, record_type, external_id, subject, cause],
+    )
+    return bool(found)
+
+
 def groups(connection: Connection) -> list[Row]:
     """Open letters by cause, the largest group first."""
     return rows(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -72,6 +72,7 @@ class _Multi(Read):
 
 
 class _Contact(Read):
+    updated_time: AwareDatetime | None = None
     name: Text = None
     last_name: Text = None
     fm: Annotated[list[_Multi] | None, Listed] = None
@@ -131,7 +132,11 @@ def means(field: str, said: Json, wanted: Json) -> bool:
 
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:
-    """The order a deal tells of. Its version is the second of its last change: Bitrix24 counts nothing finer."""
+    """The order a deal tells of. Its version is the second of its last change: Bitrix24 counts nothing finer.
+
+    Its contact changes without it and counts in the time of modification, not in the version: a deal that is read
+    without its contact, as after a write, would else be older than itself.
+    """
     deal = _Deal.model_validate(raw)
     said = _says(deal, raw, tables)
     data = nest({name: value for name, value in said.items() if name not in DERIVED[KIND]})
@@ -141,11 +146,17 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
     return Translation(
         data=data,
         version=str(int(item.updated_time.timestamp())),
-        modified_at=item.updated_time.astimezone(UTC),
+        modified_at=_modified(deal).astimezone(UTC),
         actor=f"user:{item.updated_by}" if item.updated_by else None,
         held=_held(item, tables),
         derived={name: value for name, value in said.items() if name in DERIVED[KIND]},
     )
+
+
+def _modified(deal: _Deal) -> datetime:
+    """When the deal or its contact was last saved: what it says of the customer is no older than the contact."""
+    contact = deal.contact.updated_time if deal.contact else None
+    return max(deal.item.updated_time, contact or deal.item.updated_time)
 
 
 def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:

@@ -215,7 +215,11 @@ def _texts(due: Fields, order: _Order | None, tables: Tables) -> Raw:
 
 
 def _status(status: Json, order: _Order | None, says: Fields, tables: Tables) -> Raw:
-    """The value that makes the order say `status`. Closing is what cancelling means, beside cancelling its rows."""
+    """The value that makes the order say `status`. Closing is what cancelling means, beside cancelling its rows.
+
+    Where there is no code for cancelled, its rows alone say it. An order without any status gets that of a new one:
+    or it would say nothing, once somebody gives it rows that count.
+    """
     name = tables.name(_THING, "status")
     if status is None or name is None or isinstance(says.get("status"), Held):
         return {}
@@ -223,7 +227,9 @@ def _status(status: Json, order: _Order | None, says: Fields, tables: Tables) ->
         code = tables.codes(_table(tables), status, field="status")[0]
     except UnknownCode:
         if status == OrderStatus.CANCELLED and tables.name(_THING, "row_cancelled"):
-            return {}
+            if order is not None and order.status:
+                return {}
+            status = OrderStatus.NEW.value
         code = tables.codes(_table(tables), str(_LIKE.get(status, status)), field="status")[0]
     present = order.status if order else None
     if _table(tables) == _STATE:

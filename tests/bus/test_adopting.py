@@ -106,6 +106,22 @@ def test_what_is_only_expected_is_no_money_that_came(middle: Middle) -> None:
     assert total(middle) == "1000.00"
 
 
+def test_what_was_expected_whole_and_comes_in_part_is_not_what_the_books_told_of_before(middle: Middle) -> None:
+    expected = payment("5", source="shop", order=to_order(1), amount=rub(1000), status="pending")
+    middle.take(order(1, total=rub(1000)), expected)
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    middle.take(paid("5", "shop", at=LATER, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00"
+
+
+def test_what_the_books_tell_of_after_it_came_in_part_is_that_part(middle: Middle) -> None:
+    expected = payment("5", source="shop", order=to_order(1), amount=rub(1000), status="pending")
+    middle.take(order(1, total=rub(1000)), expected)
+    middle.take(paid("5", "shop", at=LATER, order=to_order(1), amount=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+
+
 def test_the_books_tell_late_of_money_that_the_shop_has_given_back(middle: Middle) -> None:
     middle.take(order(1, total=rub(500)), paid("5", "shop", order=to_order(1), amount=rub(500)))
     middle.take(payment("5", LATER, source="shop", order=to_order(1), status="refunded"))

@@ -1,7 +1,7 @@
 """Reconciling: what no webhook told us is found, healed through the same pipeline, and reported with its cause."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,6 +108,19 @@ def test_a_run_that_broke_off_leaves_the_cursor_for_a_record_may_be_saved_betwee
     portal = Portal(pages=[[raw(8, "of the second page", 2)]])
     report(middle, portal)
     assert portal.asked[0] <= NOON + timedelta(minutes=2)
+
+
+def test_what_is_saved_while_a_run_reads_is_read_by_the_next(middle: Middle) -> None:
+    """The deal's contact was saved when the list of deals had ended: another deal, saved before that, is not in it."""
+    moments = iter([NOON + timedelta(minutes=10), NOON + timedelta(minutes=10), *[NOON + timedelta(minutes=40)] * 9])
+    contact = {"name": "Анна", "updatedTime": (NOON + timedelta(minutes=30)).isoformat()}
+    late = raw(7, "a", 1)
+    wiring, portal = middle.wiring, Portal(pages=[[replace(late, raw=late.raw | {"contact": contact})]])
+    adapters: Any = {"crm": portal}
+    bus = Reconcile(middle.ledger, wiring.config, wiring.mappings, wiring.pipeline, adapters, lambda: next(moments))
+    bus.run()
+    bus.run()
+    assert portal.asked[1] <= NOON + timedelta(minutes=10)
 
 
 def test_a_record_dated_in_the_future_does_not_hide_what_comes_before_it(middle: Middle) -> None:

@@ -72,6 +72,21 @@ def test_a_deal_without_a_time_of_change_is_refused(crm):
         deal.to_canonical({"item": {"stageId": "NEW"}}, crm)
 
 
+@pytest.mark.parametrize(
+    ("contact", "modified"),
+    [
+        ({"name": "Анна", "updatedTime": "2026-11-20T10:05:00+03:00"}, "2026-11-20T07:05:00+00:00"),
+        ({"name": "Анна", "updatedTime": "2026-11-20T09:55:00+03:00"}, "2026-11-20T07:00:00+00:00"),
+        ({"name": "Анна"}, "2026-11-20T07:00:00+00:00"),
+        (None, "2026-11-20T07:00:00+00:00"),
+    ],
+)
+def test_a_contact_that_was_saved_after_its_deal_tells_the_time_of_change_but_not_the_version(crm, contact, modified):
+    made = deal.to_canonical(raw(contact=contact), crm)
+    assert made.modified_at.isoformat() == modified
+    assert made.version == deal.to_canonical(raw(), crm).version
+
+
 @pytest.mark.parametrize("code", ["PREPARATION", "PREPAYMENT_INVOICE"])
 def test_a_stage_that_already_means_the_status_keeps_its_code(crm, code):
     present = raw({"stageId": code, "categoryId": 0})

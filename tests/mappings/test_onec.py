@@ -118,6 +118,22 @@ def test_a_new_order_that_is_paid_already_is_made_an_accepted_one(tables):
     assert order.from_canonical({"status": "paid"}, None, tables)["fields"] == {"Статус": "КОбеспечению"}
 
 
+@pytest.mark.parametrize(("present", "written"), [(None, "НеСогласован"), ("", "НеСогласован"), ("КОтгрузке", None)])
+def test_a_cancelled_order_without_a_status_gets_one_to_fall_back_on(present, written, tables):
+    raw = None if present is None else sample("order_accepted")["raw"] | {"Статус": present}
+    change = order.from_canonical({"status": "cancelled"}, raw, tables)
+    assert change["cancelled"] is True
+    assert change.get("fields", {}).get("Статус") == written
+
+
+def test_a_cancelled_order_that_a_person_gives_other_rows_is_alive_and_says_so(tables):
+    row = sample("order_accepted")["raw"]["Товары"][0]
+    made = order.from_canonical({"status": "cancelled"}, None, tables)["fields"]
+    for cancelled, said in ((True, "cancelled"), (False, "new")):
+        raw = sample("order_accepted")["raw"] | {"Статус": "", **made, "Товары": [row | {"Отменено": cancelled}]}
+        assert order.to_canonical(raw, tables).data["status"] == said
+
+
 def test_a_status_for_which_a_base_has_no_code_is_named(registry):
     own = registry.tables("unf", "onec")
     with pytest.raises(UnknownCode, match="order_state: 'cancelled' has no mapping"):

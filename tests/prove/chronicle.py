@@ -131,10 +131,8 @@ class Chronicle:
     def _note(
         self, what: Any, place: Place, shown: Shown, name: str = "", before: Any = None, value: Any = None
     ) -> None:
-        """A change of the deal's contact alone does not save the deal, and counts as of the deal's own time."""
         wall = datetime.fromtimestamp(self.house.walls[place[0]](), UTC)
-        contacts = place[1] == "deal" and name.startswith("customer.")
-        stamp = shown.stamp if shown.stamp and (what == "ours" or contacts) else wall
+        stamp = shown.stamp if what == "ours" and shown.stamp else wall
         self.lines.append(Line(datetime.now(UTC), what, place, stamp, name, before, value))
 
     # ---- what the systems show

@@ -371,6 +371,29 @@ def test_which_of_two_equal_payments_the_books_mean_is_open_when_both_sides_give
     assert oracle.admissible("order", KEY, "paid_total").values == (Decimal(0), Decimal(10))
 
 
+@pytest.mark.parametrize("books_first", [True, False])
+def test_a_payment_that_comes_in_part_may_not_be_what_the_books_told_of_in_that_sum(books_first):
+    oracle = an_oracle(total=Decimal(100))
+    oracle.paid("shop", KEY, "a", Decimal(100), at(5), status="pending")
+    if books_first:
+        oracle.paid("books", KEY, "c", Decimal(50), at(6))
+    oracle.paid("shop", KEY, "a", Decimal(50), at(7), status="pending")
+    oracle.turned("shop", KEY, "a", "paid", at(7))
+    oracle.paid("shop", KEY, "b", Decimal(50), at(7), status="pending")
+    if not books_first:
+        oracle.paid("books", KEY, "c", Decimal(50), at(8))
+    oracle.turned("shop", KEY, "b", "paid", at(9))
+    assert oracle.admissible("order", KEY, "paid_total").values == (Decimal(100), Decimal(150))
+
+
+def test_what_came_whole_after_it_was_expected_is_what_the_books_told_of():
+    oracle = an_oracle(total=Decimal(100))
+    oracle.paid("shop", KEY, "a", Decimal(50), at(5), status="pending")
+    oracle.paid("books", KEY, "c", Decimal(50), at(6))
+    oracle.turned("shop", KEY, "a", "paid", at(7))
+    assert oracle.admissible("order", KEY, "paid_total").values == (Decimal(50),)
+
+
 def test_money_in_another_currency_does_not_count():
     oracle = an_oracle(total=Decimal(100))
     oracle.paid("shop", KEY, "a", Decimal(100), at(5), currency="USD")

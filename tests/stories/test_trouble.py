@@ -288,6 +288,21 @@ def test_a_phone_that_a_manager_corrects_on_the_deals_contact_reaches_the_shop_b
     assert "+79991112233" in str(world.shop_order(order))
 
 
+def test_the_later_correction_counts_where_a_manager_saved_the_contact_and_not_the_deal(world: World) -> None:
+    order = world.order(customer={"fio": "Иван Петров", "email": "ivan@example.ru"})
+    world.settle()
+    person = world.deal_of(order)["contactId"]
+    world.clock.ahead_s += 60
+    world.shop.act({"do": "edit_order", "id": order, "properties": {"EMAIL": "buyer@example.ru"}})
+    world.clock.ahead_s += 60
+    world.portal.act({"do": "edit_contact", "id": person, "emails": ["manager@example.ru"]})
+    world.wiring.reconcile.run()
+    world.settle()
+    contact = next(one for one in world.portal.state({})["contacts"] if one["id"] == person)
+    assert "manager@example.ru" in str(world.shop_order(order))
+    assert "buyer@example.ru" not in str(contact)
+
+
 def test_a_sum_of_payments_that_a_manager_types_over_is_put_right(world: World) -> None:
     order = world.order(lines=[{"name": "Чайник", "price": 500, "quantity": 1}])
     world.shop.act({"do": "pay_order", "id": order})
