@@ -72,10 +72,10 @@ def bring_back(
     _nobody_works(wiring)
     url = wiring.settings.database()
     with stoppable(TERMINATED), screen.err().status("restoring; broken off, the ledger stays as it is"):
-        if file is not None:
+        if by_other_means is not None:
+            done = restore.note(url, by_other_means.replace(tzinfo=UTC), actor)
+        elif file is not None:
             done = restore.restore(url, file, replace=replace, actor=actor)
-        else:
-            done = restore.note(url, (by_other_means or datetime.now()).replace(tzinfo=UTC), actor)  # noqa: DTZ005
     _forget_versions(wiring)
     _tell(done)
 
