@@ -336,8 +336,11 @@ class Wiring:
         return found + check.missing_fields(self.mappings, system, "party_fields", adapter.codes("party_fields"))
 
     def close(self) -> None:
-        """Close what was opened; what was never asked for was never made."""
+        """Close what was opened and hear no more; what was never asked for was never made."""
         made = self.__dict__
+        if "_recycler" in made:
+            messages.refused.disconnect(self.refusals)
+            signals.task_postrun.disconnect(self._recycler)
         for lane in made.get("_lanes", {}).values():
             lane.close()
         for adapters in ("adapters", "direct"):

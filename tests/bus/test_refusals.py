@@ -10,6 +10,7 @@ from bus import messages
 from bus.ledger.database import Ledger
 from bus.refusals import Refusals
 from tests.bus.ledger.middle import Middle, built
+from workers.bootstrap import Wiring
 
 
 @pytest.fixture
@@ -50,6 +51,15 @@ def test_what_is_refused_anywhere_in_the_process_is_heard(middle: Middle) -> Non
     messages.refuse("orders", "not JSON")
     refusals.close()
     assert [letter["attempts"] for letter in middle.letters()] == [1]
+
+
+def test_a_bus_that_is_closed_hears_no_more(middle: Middle) -> None:
+    wiring = Wiring(middle.wiring.settings, middle.wiring.file)
+    wiring.worker_app()
+    wiring.close()
+    messages.refuse("orders", "not JSON")
+    wiring.refusals.close()
+    assert middle.letters() == []
 
 
 def test_without_the_ledger_the_log_tells_and_nobody_waits() -> None:
