@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from celery import Celery
 from celery.schedules import crontab
@@ -15,6 +15,10 @@ from bus.config import Limits
 from bus.reconcile import Reconcile
 from bus.unassigned import Unassigned
 from bus.watched import Watched
+
+_FIRST_S = 30.0
+"""Seconds from beat's start to a chore's first turn, at most: a beat that is started anew every few minutes would
+otherwise never come to those that are done seldom."""
 
 
 def register(
@@ -75,10 +79,13 @@ def schedule(app: Celery, limits: Limits) -> None:
         "retention": (crontab(hour="4", minute="5"), "chores.retention", {}),
     }
     app.conf.beat_schedule = {
-        name: {"task": task, "schedule": when, "kwargs": kwargs, "options": {"queue": CHORES, **_expires(when)}}
+        name: {"task": task, "schedule": when, "kwargs": kwargs, **_turns(when)}
         for name, (when, task, kwargs) in every.items()
     }
 
 
-def _expires(when: float | crontab) -> dict[str, float]:
-    return {"expires": max(when, 5.0)} if isinstance(when, float) else {}
+def _turns(when: float | crontab) -> dict[str, object]:
+    if not isinstance(when, float):
+        return {"options": {"queue": CHORES}}
+    ago = timedelta(seconds=max(when - _FIRST_S, 0.0))
+    return {"options": {"queue": CHORES, "expires": max(when, 5.0)}, "last_run_at": datetime.now(UTC) - ago}
