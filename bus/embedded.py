@@ -52,6 +52,8 @@ STOP_SECONDS = 10.0
 LOCK_SECONDS = 5.0  # an earlier owner's watchdog may still be stopping its engines
 POLL_SECONDS = 0.01
 LOG_TAIL_LINES = 15
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 4 << 30  # a container's usual 64 MB hold no ledger
 
 
 class EngineError(RuntimeError):
@@ -83,25 +85,26 @@ class Engines:
 def engines(state: Path | None = None, *, fsync: bool = True) -> Iterator[Engines]:
     """Run both engines. A given state folder is kept and can be opened again; without one, a temporary one is removed.
 
-    `fsync=False` gives up durability for speed, for tests: no fsync in PostgreSQL, no append-only file in Valkey.
+    `fsync=False` gives up durability for speed, for tests: no fsync in PostgreSQL, no append-only file in Valkey, and a
+    temporary state lies in memory (/dev/shm) where there is plenty of it and $TMPDIR does not say otherwise.
 
     Raises EngineError when the extra is not installed, the state cannot be used, or an engine does not start.
     """
-    with _home(state) as home:
+    with _home(state, lasting=fsync) as home:
         yield Engines(Server(home, _postgres(home, fsync=fsync)), Server(home, _valkey(home, appendonly=fsync)))
 
 
 @contextmanager
 def postgres(state: Path | None = None, *, fsync: bool = True) -> Iterator[Server]:
     """Run PostgreSQL alone; see `engines`."""
-    with _home(state) as home:
+    with _home(state, lasting=fsync) as home:
         yield Server(home, _postgres(home, fsync=fsync))
 
 
 @contextmanager
 def valkey(state: Path | None = None, *, appendonly: bool = True) -> Iterator[Server]:
     """Run Valkey alone; see `engines`."""
-    with _home(state) as home:
+    with _home(state, lasting=appendonly) as home:
         yield Server(home, _valkey(home, appendonly=appendonly))
 
 
@@ -286,8 +289,8 @@ def _valkey(home: _Home, *, appendonly: bool) -> _Recipe:
 
 
 @contextmanager
-def _home(state: Path | None) -> Iterator[_Home]:
-    home = _Home(state)
+def _home(state: Path | None, *, lasting: bool) -> Iterator[_Home]:
+    home = _Home(state, lasting=lasting)
     try:
         yield home
     finally:
@@ -297,11 +300,11 @@ def _home(state: Path | None) -> Iterator[_Home]:
 class _Home:
     """A state folder in use: its lock, its watchdog, and the user that the engines run as."""
 
-    def __init__(self, state: Path | None) -> None:
+    def __init__(self, state: Path | None, *, lasting: bool) -> None:
         self.servers: list[Server] = []
         self.user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self._temporary = state is None
-        self.folder = _temporary_folder() if state is None else _kept_folder(state)
+        self.folder = _temporary_folder(lasting=lasting) if state is None else _kept_folder(state)
         self._lock = _lock(self.folder)
         self._watchdog = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, str(os.getpid()), str(self.folder) if self._temporary else ""],
@@ -405,16 +408,26 @@ def _copy_program(installed: Path, copy: Path, keep: tuple[str, ...]) -> None:
         path.chmod(0o755)  # whatever the umask was, here and when the wheel was installed
 
 
-def _temporary_folder() -> Path:
+def _temporary_folder(*, lasting: bool = True) -> Path:
     """A new folder; as root one that `nobody` can reach and run programs in, for $TMPDIR may be root's own."""
+    parents = [Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")]
+    if not lasting and "TMPDIR" not in os.environ and _free_bytes(_MEMORY) > _MEMORY_BYTES:
+        parents.insert(0, _MEMORY)
     if os.geteuid() != 0:
-        return Path(tempfile.mkdtemp(prefix="bus-")).resolve()
-    for parent in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):
+        return Path(tempfile.mkdtemp(prefix="bus-", dir=parents[0])).resolve()
+    for parent in parents:
         if parent.is_dir() and not _closed(parent) and not os.statvfs(parent).f_flag & os.ST_NOEXEC:
             folder = Path(tempfile.mkdtemp(prefix="bus-", dir=parent))
             folder.chmod(0o711)
             return folder
     raise EngineError("no temporary folder lets other users run programs; give a state folder that does")
+
+
+def _free_bytes(folder: Path) -> int:
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        return 0
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
 
 
 def _kept_folder(state: Path) -> Path:

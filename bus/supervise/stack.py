@@ -96,13 +96,12 @@ class Stack:
         company: Company | None = None,
         state: Path | None = None,
         flower: bool = True,
-        fsync: bool = True,
         limited: bool = True,
         say: Say = print,
     ) -> None:
         """`company`: who the stand-ins belong to, instead of one with new secrets."""
         self._wire, self._file, self._state, self._say = wire, config, state, say
-        self._flower, self._fsync = flower, fsync
+        self._flower = flower
         self.ports = (ports or Ports()).found()
         self.company = None if config else company or invented.found(self.ports, limited=limited)
         self.children: dict[str, Child] = {}
@@ -193,7 +192,7 @@ class Stack:
         database, broker = known.database_url.get_secret_value(), known.broker_url.get_secret_value()
         if not (database and broker):
             self._say("starting PostgreSQL and Valkey")
-            engines = self._exits.enter_context(embedded.engines(self._kept(bool(database)), fsync=self._fsync))
+            engines = self._exits.enter_context(embedded.engines(self._kept(bool(database))))
             database, broker = database or engines.database_url, broker or engines.broker_url
         self._connect(database, broker)
 

@@ -62,6 +62,14 @@ def test_the_database_knows_letters_beyond_ascii(running: embedded.Engines) -> N
         assert connection.execute("select lower('ЗАКАЗ'), current_setting('timezone')").fetchone() == ("заказ", "UTC")
 
 
+@pytest.mark.skipif(shutil.disk_usage("/dev/shm").free < 8 << 30, reason="too little memory for a ledger in it")
+@pytest.mark.parametrize("lasting", [False, True])
+def test_only_what_need_not_last_lies_in_memory(lasting: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with embedded.valkey(appendonly=lasting) as server:
+        assert (Path("/dev/shm") in server.folder.parents) is not lasting
+
+
 @pytest.mark.parametrize("password", ["", "wrong"])
 def test_nobody_enters_without_the_password(running: embedded.Engines, password: str) -> None:
     with pytest.raises(psycopg.OperationalError):
