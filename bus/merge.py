@@ -116,9 +116,15 @@ class Record:
     ours: bool = False
     """The base came of our own write: the next event that says the same is its echo."""
     promised: Fields = field(default_factory=dict)
-    """What a creation of ours was to say whose answer was lost: what arrived of it is our own word, not news."""
+    """What a creation of ours was to say whose answer was lost: what arrived of it is our own word, not news.
+
+    What the record says instead somebody changed who saw that word there."""
     telling: Fields = field(default_factory=dict)
     """What an update of ours was to say whose answer is not in: the same."""
+
+    def held(self, name: str) -> Json:
+        """The field as it stood there when we last knew: as it last said, or as our creation of it was to say."""
+        return self.base[name] if name in self.base else self.promised.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,17 +213,17 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
         if name in DERIVED[entity.kind]:
             continue
         ours, first_word = entity.fields.get(name), name not in record.base
-        base = record.base.get(name)
+        unknown, base = first_word and name not in record.promised, record.held(name)
         record.base[name] = theirs
         if _no_news(record, name, theirs, base, first_word, means):
             continue
-        met = first_word and bool(ours and theirs) and name in UNITED[entity.kind]
+        met = unknown and bool(ours and theirs) and name in UNITED[entity.kind]
         theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
             owned += [name] if theirs == ours and _owns(rules[name], entity, name, word) else []
             continue
-        alone = not first_word and means(name, base, ours)
+        alone = not unknown and means(name, base, ours)
         verdict = _heard(entity, name, ours, theirs, word, rules[name], alone, met, allowed)
         if verdict.accept is None:
             disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
@@ -272,7 +278,7 @@ def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bo
     if name in record.telling and means(name, theirs, record.telling[name]):
         return True
     if first_word:
-        return name in record.promised and means(name, theirs, record.promised[name])
+        return name in record.promised and means(name, theirs, base)
     return bool(theirs == base)
 
 

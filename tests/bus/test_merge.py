@@ -432,6 +432,29 @@ def test_our_own_word_is_no_news_either_when_the_system_says_it_in_its_own(base:
     assert merged.changes == ()
 
 
+@pytest.mark.parametrize(
+    ("field", "created", "stands", "there", "becomes"),
+    [
+        ("comment", "A", "A", "B", "B"),
+        ("status", "cancelled", "cancelled", "accepted", "accepted"),
+        ("phones", ["+71", "+72"], ["+71", "+72"], ["+72"], ["+72"]),
+        ("comment", "A", "C", "B", "C"),
+        ("comment", "A", "A", None, "A"),
+    ],
+    ids=["changed", "reopened", "taken away", "changed in both", "perhaps not there yet"],
+)
+def test_what_was_changed_in_a_record_of_ours_whose_answer_was_lost_is_a_change_there(
+    field: str, created: object, stands: object, there: object, becomes: object
+) -> None:
+    """Who changed it saw our word, as slow as his clock is."""
+    kind = "counterparty" if field == "phones" else "order"
+    kind = "counterparty" if field == "phones" else "order"
+    known = Entity(kind, {field: stands}, {field: Said(at(10), "shop", "e1")})
+    rules = {field: MACHINE if field == "status" else Newest(("shop", "crm"))}
+    merge(known, Record({}, promised={field: created}), Incoming("crm", "e2", at(8), {field: there}), rules)
+    assert known.fields[field] == becomes
+
+
 def test_lists_of_phones_that_meet_for_the_first_time_are_both_kept() -> None:
     entity = Entity("counterparty", {"phones": ["+71"]}, {"phones": Said(NOON, "crm", "1")})
     record = Record({})
