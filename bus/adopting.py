@@ -58,12 +58,18 @@ class Adopting:
         return fitting[0].entity if fitting else None
 
     def met(self, order: UUID, source: str, said: Fields, entity: UUID, *, forgotten: bool = False) -> None:
-        """It is this payment: the next one of the batch may be the same."""
+        """It is this payment: the next one of the batch may be the same.
+
+        What came in is not expected again because a record tells so that was read before, or lies behind.
+        """
         some = self._payments.setdefault(order, [])
         known = next((one for one in some if one.entity == entity), None)
         if known is None:
             some.append(known := _Payment(entity, {}))
-        known.fields = known.fields | said
+        heard = {name: value for name, value in said.items() if value is not None}
+        if known["status"] and heard.get("status") == PaymentState.PENDING:
+            del heard["status"]
+        known.fields = known.fields | heard
         known.systems.add(source)
         if forgotten:
             known.made.add(source)

@@ -80,6 +80,18 @@ def test_a_payment_of_the_books_without_an_order_ends_until_they_name_one(middle
     assert open_questions(middle) == []
 
 
+def test_an_older_word_of_the_shop_between_two_others_does_not_make_their_payments_one(middle: Middle) -> None:
+    """Else what came in would be expected again, and the next one of its sum be taken for it."""
+    expected = {"order": to_order(1), "amount": rub(500), "status": "pending"}
+    middle.take(order(1, total=rub(1000)), payment("5", source="shop", version=1, **expected))
+    middle.take(
+        paid("g:1", "onec", order=to_order(1), amount=rub(500), external_number="1", at="2026-10-05T10:01:00Z"),
+        payment("5", source="shop", version=2, at="2026-10-05T10:02:00Z", **expected),
+        paid("s1", "bank", order=to_order(1), amount=rub(500), external_number="2", at="2026-10-05T10:03:00Z"),
+    )
+    assert total(middle) == "1000.00"
+
+
 def test_what_several_tell_of_in_one_batch_is_one_payment(middle: Middle) -> None:
     middle.take(order(1, total=rub(1000)))
     middle.take(
