@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from bus.config import System
@@ -12,6 +12,7 @@ from bus.systems.bitrix24_deals import Deals
 from bus.systems.bitrix24_items import COMPANY, DEAL
 from bus.systems.bitrix24_parties import Parties
 from bus.systems.bitrix24_requisites import Presets
+from bus.systems.bitrix_called import Called
 from bus.systems.bitrix_rest import Outcome, Rest, Result, rows_of
 from bus.systems.findings import scope_finding, user_finding, users_finding
 
@@ -20,7 +21,7 @@ _FIELDS = {"deal_fields": DEAL, "party_fields": COMPANY}
 """Directories of fields, by the items that have them."""
 
 
-class Bitrix24:
+class Bitrix24(Called):
     """Adapter of kind "bitrix24", record types "deal" (bitrix24_deals) and "party" (bitrix24_parties)."""
 
     kind = "bitrix24"
@@ -29,8 +30,9 @@ class Bitrix24:
     """Ten lists of a page in one request; the updates are ten requests more."""
 
     def __init__(self, system: str, config: System, rest: Rest, presets: Presets | None = None) -> None:
+        super().__init__(rest)
         self.system = system
-        self._config, self._rest, self._presets = config, rest, presets or Presets()
+        self._config, self._presets = config, presets or Presets()
         self._category = config.settings.get("category")
         self._parties = Parties(rest, self._presets)
         self._deals = Deals(rest, self._category)
@@ -42,31 +44,6 @@ class Bitrix24:
     def portion(self, record_type: str) -> int:
         """Rows of deals take a command each; parts of counterparties go by lists, and are read by the hundred."""
         return self.reach if record_type == "party" else self.batch
-
-    def wait(self) -> float:
-        """Seconds until a call would be let through by budget and breaker, 0: now."""
-        return self._rest.wait()
-
-    def left(self) -> float:
-        """Requests that may be sent before one has to wait for the budget."""
-        return self._rest.left()
-
-    def probe(self) -> None:
-        """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
-        self._rest.probe()
-
-    def follow(self, config: System) -> Callable[[], None]:
-        """Get ready for the webhook that the configuration has now; what is returned takes it, for all copies."""
-        return self._rest.follow(config)
-
-    def close(self) -> None:
-        """Close the connections, for all copies."""
-        self._rest.close()
-
-    @property
-    def latency_s(self) -> float:
-        """How long requests have taken lately, in seconds."""
-        return self._rest.latency_s
 
     def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
         """Present records by id, by lists packed into batches."""

@@ -57,10 +57,9 @@ class Contacts:
         jobs = alive(jobs)
         fresh = [job for job in jobs if _unknown(job)]
         adds = [(job, "added", _add(job)) for job in leaders.values()]
-        changes = [(job, "changed", command) for job in jobs if (command := _update(job))]
+        changes = [(job, "changed", command) for job in jobs if (command := _change(job))]
         links = [(job, "linked", _deal_link(job, one)) for job in jobs if (one := _found(job))]
-        renewed = [(job, "renewed", command) for job in jobs if (one := _found(job)) and (command := _renew(job, one))]
-        carry(self._rest, [*adds, *changes, *renewed, *links])
+        carry(self._rest, [*adds, *changes, *links])
         added = [(job, leaders[_key(job)]) for job in fresh]
         carry(self._rest, [(job, "linked", _deal_link(job, _added(of))) for job, of in added if of.failed is None])
         for job, of in added:
@@ -196,39 +195,51 @@ def _add(job: Job) -> Command:
     return ADD, {"entityTypeId": CONTACT, "fields": fields | ({"fm": rows} if rows else {})}
 
 
-def _update(job: Job) -> Command | None:
-    """The name and the first phone and e-mail of the linked contact; others of its values are a person's business."""
-    present = rows_of(job.answers.get("contact"), "items")
-    if not present:
-        return None
-    said, fields = job.change["contact"], dict[str, Json]()
-    if said.get("name"):
-        fields |= {"name": said["name"], "lastName": ""}
-    rows = [_multi_change(present[0], kind, said[key]) for kind, key in _KINDS if key in said]
-    if due := [one for one in rows if one]:
-        fields["fm"] = due
-    return (UPDATE, {"entityTypeId": CONTACT, "id": _linked(job), "fields": fields}) if fields else None
+def _change(job: Job) -> Command | None:
+    """What the contact of the deal does not say yet; None where it says all, or there is none to be seen.
 
-
-def _renew(job: Job, one: int) -> Command | None:
-    """What a found contact lacks, and the order's phone and e-mail in the first place; what stood there is kept.
-
-    One that an interrupted attempt of ours left may say what the order said then: it is told all anew.
+    The deal's own, linked or left by an interrupted attempt of ours, says what the order says; further values of it
+    are a person's business. One that was found is somebody's: it hears what it lacks, and has the order's phone and
+    e-mail in the first place; what stood there is kept.
     """
-    contact = _people(job).get(one)
+    contact, said = _present(job), job.change["contact"]
     if contact is None:
         return None
-    said, ours = job.change["contact"], one in _own(job)
-    name = _words(said.get("name"))
-    anew = _name(contact) < name or (ours and bool(name) and _name(contact) != name)
-    named = {"name": said["name"], "lastName": ""} if anew else {}
-    if ours:
-        changes = (_multi_change(contact, kind, said[key]) for kind, key in _KINDS if key in said)
-        rows = [row for row in changes if row and not _as_it_is(contact, row)]
+    if _linked(job) or _own(job):
+        fields, rows = _named(contact, said), _changed(contact, said)
     else:
-        rows = [row for kind, key in _KINDS if said.get(key) for row in _first(contact, kind, str(said[key]))]
-    fields = named | ({"fm": rows} if rows else {})
-    return (UPDATE, {"entityTypeId": CONTACT, "id": one, "fields": fields}) if fields else None
+        fields, rows = _completed(contact, said), _put_first(contact, said)
+    fields |= {"fm": rows} if rows else {}
+    return (UPDATE, {"entityTypeId": CONTACT, "id": int(contact["id"]), "fields": fields}) if fields else None
+
+
+def _present(job: Job) -> Raw | None:
+    """The contact that is linked, or is to be, as it is now."""
+    if _linked(job):
+        return next(iter(rows_of(job.answers.get("contact"), "items")), None)
+    return _people(job).get(_found(job))
+
+
+def _named(contact: Raw, said: Raw) -> dict[str, Json]:
+    """Its name in full, where that is another one."""
+    name = said.get("name")
+    there = contact.get("name") == name and not contact.get("lastName")
+    return {"name": name, "lastName": ""} if name and not there else {}
+
+
+def _completed(contact: Raw, said: Raw) -> dict[str, Json]:
+    """The name in full of one that knows only a part of it."""
+    return {"name": said["name"], "lastName": ""} if _name(contact) < _words(said.get("name")) else {}
+
+
+def _changed(contact: Raw, said: Raw) -> list[Raw]:
+    """Its first phone and e-mail, where they are others."""
+    changes = (_multi_change(contact, kind, said[key]) for kind, key in _KINDS if key in said)
+    return [row for row in changes if row and not _as_it_is(contact, row)]
+
+
+def _put_first(contact: Raw, said: Raw) -> list[Raw]:
+    return [row for kind, key in _KINDS if said.get(key) for row in _first(contact, kind, str(said[key]))]
 
 
 def _first(contact: Raw, kind: str, value: str) -> list[Raw]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -10,6 +10,7 @@ from bus.config import System
 from bus.errors import BusError, ConfigError, Permanent
 from bus.model import Json
 from bus.ports import Alike, Failed, Finding, Raw, RawRecord, Write, Written
+from bus.systems.bitrix_called import Called
 from bus.systems.bitrix_errors import NotFound
 from bus.systems.bitrix_rest import PAGE, Command, Rest, Result, rows_of
 from bus.systems.findings import scope_finding, user_finding
@@ -19,7 +20,7 @@ _LISTS = {"order": "orders", "payment": "payments"}
 """Record types, and the key of their lists: sale.order.list answers "orders"."""
 
 
-class BitrixCms:
+class BitrixCms(Called):
     """Adapter of kind "bitrix_cms"; raw of an "order" and a "payment" as sale.order.get, sale.payment.get answer."""
 
     kind = "bitrix_cms"
@@ -27,8 +28,8 @@ class BitrixCms:
     reach = 96
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
-        self.system = system
-        self._config, self._rest = config, rest
+        super().__init__(rest)
+        self.system, self._config = system, config
         self._property_ids: dict[tuple[str, str], int] = {}
 
     def with_urgency(self, urgent: bool) -> BitrixCms:
@@ -39,31 +40,6 @@ class BitrixCms:
         """A request's worth, of either."""
         del record_type
         return self.batch
-
-    def wait(self) -> float:
-        """Seconds until a call would be let through by budget and breaker, 0: now."""
-        return self._rest.wait()
-
-    def left(self) -> float:
-        """Requests that may be sent before one has to wait for the budget."""
-        return self._rest.left()
-
-    def probe(self) -> None:
-        """While the system is in doubt, try it with a call that changes nothing; raises that call's error."""
-        self._rest.probe()
-
-    def follow(self, config: System) -> Callable[[], None]:
-        """Get ready for the webhook that the configuration has now; what is returned takes it, for all copies."""
-        return self._rest.follow(config)
-
-    def close(self) -> None:
-        """Close the connections, for all copies."""
-        self._rest.close()
-
-    @property
-    def latency_s(self) -> float:
-        """How long requests have taken lately, in seconds."""
-        return self._rest.latency_s
 
     def alike(self, record_type: str, wanted: Mapping[str, Alike]) -> dict[str, list[RawRecord]]:
         """A shop keeps no counterparties of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -52,42 +53,46 @@ class Figures:
 
 def kills_table(kills: Counter[str], crashes: Counter[str]) -> Table:
     """Who was killed how often; and at which crash points."""
-    made = Table("killed (SIGKILL)", "times", title=f"{sum(kills.values())} kills")
-    made.columns[1].justify = "right"
-    for name, count in sorted(kills.items()):
-        made.add_row(name, str(count))
-    made.add_section()
-    for name, count in sorted(crashes.items()):
-        made.add_row(f"of these, exactly at {name}", str(count))
+    made = _table(f"{sum(kills.values())} kills", "killed (SIGKILL)", "times")
+    _add(made, kills)
+    _add(made, {f"of these, exactly at {name}": count for name, count in crashes.items()})
     return made
 
 
 def faults_table(faults: Counter[str], storm: Counter[str]) -> Table:
     """What was broken how often; and what the stand-ins did by themselves."""
-    made = Table("broken", "times", title=f"{sum(faults.values())} faults, and the stand-ins' own")
-    made.columns[1].justify = "right"
-    for name, count in sorted(faults.items()):
-        made.add_row(name, str(count))
-    made.add_section()
-    for name, count in sorted(storm.items()):
-        made.add_row(f"stand-in: {name}", str(count))
+    made = _table(f"{sum(faults.values())} faults, and the stand-ins' own", "broken", "times")
+    _add(made, faults)
+    _add(made, {f"stand-in: {name}": count for name, count in storm.items()})
     return made
 
 
 def recovery_table(rows: list[tuple[str, int, float, float]]) -> Table:
     """From the end of a fault until due work of the kind it hit flows again."""
-    made = Table("after", "measured", "median s", "worst s", title="Time until due work flowed again")
-    for column in made.columns[1:]:
-        column.justify = "right"
+    made = _table("Time until due work flowed again", "after", "measured", "median s", "worst s")
     for kind, count, median, worst in rows:
         made.add_row(kind, str(count), f"{median:.1f}", f"{worst:.1f}")
     return made
 
 
+def _table(title: str, *heads: str) -> Table:
+    """Names in the first column, figures in the others."""
+    made = Table(*heads, title=title)
+    for column in made.columns[1:]:
+        column.justify = "right"
+    return made
+
+
+def _add(made: Table, counted: Mapping[str, int]) -> None:
+    """A section of its own, by name."""
+    made.add_section()
+    for name, count in sorted(counted.items()):
+        made.add_row(name, str(count))
+
+
 def tell(console: Console, figures: Figures) -> None:
     """The main figures, and what is wrong."""
-    made = Table("", "", title="Asked of the stand-ins themselves")
-    made.columns[1].justify = "right"
+    made = _table("Asked of the stand-ins themselves", "", "")
     shown = {
         "kills": figures.kills,
         "faults": figures.faults,

@@ -335,6 +335,13 @@ def test_a_linked_contact_is_changed_in_place(crm: Urgent, portal: Portal) -> No
     assert (told.raw["contact"]["name"], told.raw["contact"]["lastName"]) == ("Пётр Иванов", None)
 
 
+def test_a_linked_contact_that_says_all_is_not_written(crm: Urgent, portal: Portal) -> None:
+    rows = [{"typeId": "PHONE", "value": NEW}, {"typeId": "EMAIL", "value": MAIL}]
+    key = deal(portal, contactId=contact(portal, name="Иван Петров", fm=rows))
+    written(crm, update(key, contact=CUSTOMER))
+    assert "crm.item.update" not in portal.calls.summary()["by_method"]
+
+
 def test_a_cleared_phone_leaves_the_contact(crm: Urgent, portal: Portal) -> None:
     person = contact(portal, name="Иван", fm=[{"typeId": "PHONE", "value": "+7111"}])
     key = deal(portal, contactId=person)
