@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from bus.config import Config
 from bus.envelope import Event
+from bus.keys import key_of
 from bus.ledger import entities
 from bus.ledger.database import Connection
-from bus.model import Json, Kind
+from bus.model import Kind
 from bus.ports import Notification
 
 GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -44,7 +45,7 @@ def _payment(connection: Connection, base: str, event: Event, config: Config) ->
     order = (event.data or {}).get("order")
     if not GUID.fullmatch(guid) or not order:
         return None
-    found = _linked(connection, base, "order", [_key(order, config)])
+    found = _linked(connection, base, "order", [key_of(order, config)])
     return f"{guid}:{found}" if found else None
 
 
@@ -59,12 +60,6 @@ def _linked(connection: Connection, base: str, kind: Kind, keys: Sequence[str]) 
 
 
 def _keys(event: Event, config: Config) -> list[str]:
-    """What the entity is known by, as the path makes keys of it (bus.identify)."""
+    """What the entity is known by, save the number that it may bear."""
     data = event.data or {}
-    return [f"{event.source}/{event.subject}", *(_key(ref, config) for ref in data.get("records") or [])]
-
-
-def _key(ref: Json, config: Config) -> str:
-    if ref.get("number"):
-        return f"number/{ref.get('system') or config.numbering_system}/{ref['number']}"
-    return f"{ref['system']}/{ref.get('type') or 'order'}/{ref['id']}"
+    return [f"{event.source}/{event.subject}", *(key_of(ref, config) for ref in data.get("records") or [])]

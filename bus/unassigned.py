@@ -24,7 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 ACTOR = "bus: its order came"
 _LIMIT = 200
-"""Questions at a time: those that were asked last come first."""
+"""Questions in one turn: the next one goes on behind them, so that each of more has its turn."""
 
 
 class Unassigned:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -73,25 +74,28 @@ def answers(connection: Connection, subjects: Collection[tuple[str, str]]) -> di
 _MOOT = "UPDATE question SET state = 'moot', decided_at = now(), decided_by = 'bus: it became known'"
 
 
-def moot(connection: Connection, subjects: Collection[tuple[str, str]]) -> None:
-    """Nothing is left to ask: it has become known by itself who these are."""
-    if subjects:
+def moot(
+    connection: Connection, subjects: Collection[tuple[str, str]], there: Collection[tuple[str, UUID]] = ()
+) -> None:
+    """Nothing is left to ask: it has become known by itself who these are, by (system, subject).
+
+    `there`: nor which record it is at a system, of entities that have one there, by (system, entity).
+    """
+    if subjects or there:
         run(
             connection,
-            f"""{_MOOT} WHERE state = 'open'
-                  AND (system, subject) IN (SELECT * FROM unnest(%s::text[], %s::text[]))""",  # noqa: S608 - ours
-            [[system for system, _ in subjects], [subject for _, subject in subjects]],
-        )
-
-
-def moot_records(connection: Connection, there: Collection[tuple[str, UUID]]) -> None:
-    """Which record it is at a system need not be asked any more of entities that have one there."""
-    if there:
-        run(
-            connection,
-            f"""{_MOOT} WHERE state = 'open'
-                  AND (system, entity_id) IN (SELECT * FROM unnest(%s::text[], %s::uuid[]))""",  # noqa: S608 - ours
-            [[system for system, _ in there], [entity for _, entity in there]],
+            f"""{_MOOT} WHERE state = 'open' AND id IN (
+                  SELECT id FROM question JOIN unnest(%s::text[], %s::text[]) AS known(system, subject)
+                    USING (system, subject) WHERE state = 'open'
+                  UNION ALL
+                  SELECT id FROM question JOIN unnest(%s::text[], %s::uuid[]) AS known(system, entity_id)
+                    USING (system, entity_id) WHERE state = 'open')""",  # noqa: S608 - ours
+            [
+                [system for system, _ in subjects],
+                [subject for _, subject in subjects],
+                [system for system, _ in there],
+                [entity for _, entity in there],
+            ],
         )
 
 
@@ -120,12 +124,32 @@ def get(connection: Connection, question_id: int) -> Row | None:
     return one(connection, "SELECT * FROM question WHERE id = %s", [question_id])
 
 
+_ROUND = "questions of money"
+"""The cursor of who looks at them over and over: what was asked before it comes next."""
+
+
 def of_money(connection: Connection, limit: int) -> list[Row]:
-    """Open questions of which order money is for, those that were asked last first."""
+    """The next open questions of which order money is for; each call goes on where the last one ended.
+
+    Those that were asked last come first, and again after those that were asked first. What was asked at once is
+    looked at together, so there may be more than `limit`.
+    """
+    last = one(connection, "DELETE FROM cursor WHERE name = %s RETURNING position", [_ROUND])
+    found = _asked_before(connection, last["position"], limit) if last else []
+    found = found or _asked_before(connection, None, limit)
+    if len(found) >= limit:
+        position = [_ROUND, found[-1]["opened_at"]]
+        run(connection, "INSERT INTO cursor (name, position) VALUES (%s, %s)", position)
+    return found
+
+
+def _asked_before(connection: Connection, moment: datetime | None, limit: int) -> list[Row]:
     return rows(
         connection,
-        "SELECT id, system, about FROM question WHERE state = 'open' AND asks = 'order' ORDER BY id DESC LIMIT %s",
-        [limit],
+        """SELECT id, system, about, opened_at FROM question
+           WHERE state = 'open' AND asks = 'order' AND opened_at < coalesce(%s, 'infinity'::timestamptz)
+           ORDER BY opened_at DESC FETCH FIRST %s ROWS WITH TIES""",
+        [moment, limit],
     )
 
 

@@ -108,7 +108,7 @@ WITH_OTHERS: Mapping[str, str] = {
 }
 
 BOUNDED: Mapping[str, str] = {
-    "cursor": "one for each record type of each system",
+    "cursor": "one for each record type of each system, and one for questions of money",
     "switch": "one for each system, kind and direction",
     "erased": "one for each record of a person who was erased, until somebody lifts it: it keeps the person out",
     "alembic_version": "one row",

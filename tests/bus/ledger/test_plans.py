@@ -171,7 +171,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
         connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}
     ),
     "moot": lambda connection: questions.moot(connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}),
-    "moot records": lambda connection: questions.moot_records(connection, {("onec", uuid4()) for _ in range(99)}),
+    "moot records": lambda connection: questions.moot(connection, (), {("onec", uuid4()) for _ in range(99)}),
     "expire": questions.expire,
     "move answers": lambda connection: questions.move(connection, uuid4(), _firm(connection)),
     "assign": lambda connection: Assigner(connection, config(), "shop", [_money()]),

@@ -1,0 +1,202 @@
+"""Hearing: what one event says is merged into its entity, and what that comes to is noted in the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from bus import channels, closed, merge
+from bus.batch import Batch
+from bus.config import Config
+from bus.differences import Differences
+from bus.envelope import Event
+from bus.errors import BusError, Permanent
+from bus.ledger import journal
+from bus.ledger.conflicts import Question
+from bus.ledger.database import Row
+from bus.ledger.entities import Known, Linked
+from bus.ledger.history import Line
+from bus.ledger.journal import Ending
+from bus.merge import Incoming, Merged, Outcome, Rules, Said
+from bus.model import Fields, Kind, flatten
+from bus.ports import Held, Notification
+
+
+class Hearing:
+    """Takes events into their entities, which are locked."""
+
+    def __init__(self, config: Config, rules: Callable[[Kind], Rules], differences: Differences) -> None:
+        self._config, self._rules, self._differences = config, rules, differences
+
+    def take_in(self, known: Known, row: Row, order: UUID | None, batch: Batch) -> None:
+        """One event; a payment's with the order that it is of.
+
+        Raises what is wrong with the event: a BusError, or ValueError, LookupError, ArithmeticError of its data.
+        """
+        if refusal := closed.refusal(known):
+            batch.endings.append(Ending(row["seq"], Outcome.OVERRULED, known.id, refusal))
+            return
+        event = journal.event_of(row)
+        said = {} if event.deleted else closed.taken_in(known, flatten(known.view.kind, event.data or {}))
+        moved = self._belongs(known, row, order, batch) if order and order != known.parent_id else None
+        merged = self._merged(known, row, event, said)
+        if merged is None:
+            batch.again.add(_of_its_record(row, event))
+            batch.endings.append(Ending(row["seq"], Outcome.STALE, known.id, "read before our own write; read again"))
+            return
+        _note(known, row, event, merged, batch)
+        _end(known, row, merged.outcome, moved, batch)
+
+    def _merged(self, known: Known, row: Row, event: Event, said: Fields) -> Merged | None:
+        """What it comes to; None where it is in doubt whether the record was read before our own write."""
+        if event.source == "bus":
+            return _decided(known, event, said)
+        if event.deleted:
+            return _deleted(known, event)
+        linked = known.record(event.source, event.record_type, event.external_id)
+        return None if _before_our_write(row, linked) else self._compared(known, linked, row, event, said)
+
+    def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
+        kind, before = known.view.kind, replace(linked.view, base=dict(linked.view.base))
+        fields = self._heard(event.source, kind, linked.view.promised, said)
+        route = self._config.route(event.source, kind).inward
+        incoming = Incoming(event.source, event.id, event.time, fields, row["version"], route.creates, route.updates)
+        means = (self._differences.told(event.source, kind) or (None, merge.same))[1]
+        merged = merge.merge(known.view, linked.view, incoming, self._rules(kind), means)
+        linked.dirty |= linked.state != "linked" or linked.view != before
+        linked.state = "linked"
+        if row["version"] is None and row["observed_at"] is not None:
+            linked.heard_at, linked.dirty = row["observed_at"], True
+        return merged
+
+    def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> Permanent | None:
+        """A payment is of this order. Only the books may say that it is of another one than was thought.
+
+        A statement that tells of money which they have assigned already is overruled. Returns what a person has to do
+        where a system has the payment with the order of before: none can move it.
+        """
+        before, source = known.parent_id, row["source"]
+        has = {one.system for one in known.records if one.state != "deleted"}
+        elsewhere = sorted(has & {*self._config.called} - {*self._config.books})
+        if before and source not in self._config.books:
+            if source in elsewhere or not has & {*self._config.books}:
+                raise Permanent("the payment names another order than before", cause="payment moved to another order")
+            rule = "the books say of which order it is"
+            batch.lines.append(
+                Line(known.id, source, "overruled", row["seq"], source, "order", str(before), str(order), rule)
+            )
+            return None
+        known.parent_id, known.dirty = order, True
+        if before:
+            batch.moved.append((known.id, before))
+            batch.touch(before, row["priority"], row["seq"])
+            batch.lines.append(Line(known.id, source, "moved", row["seq"], source, "order", str(before), str(order)))
+        if not before or not elsewhere:
+            return None
+        say = f"the books say that it is for another order; {', '.join(elsewhere)}: correct it there, then retry"
+        return Permanent(say, cause="payment moved by the books")
+
+    def _heard(self, system: str, kind: Kind, promised: Fields, fields: Fields) -> Fields:
+        """What a record tells, without what its creation is still to say and no update can: its goods, and their sum.
+
+        A shop's order is created first and filled then. Seen in between it has no goods, which nobody decided. The
+        lane that finishes it tells what it has in the end.
+        """
+        told = self._differences.told(system, kind) if promised else None
+        if told is None:
+            return fields
+        return {name: value for name, value in fields.items() if name in told[0] or name not in promised}
+
+
+def _decided(known: Known, event: Event, fields: Fields) -> Merged:
+    """A person's (or a deadline's) decision: an event like any other, but it is not weighed against anything."""
+    changes = []
+    for name, value in fields.items():
+        changes.append(merge.Change(name, known.view.fields.get(name), value, f"decided by {event.actor}", True))
+        known.view.fields[name] = value
+        known.view.said[name] = Said(event.time, "bus", event.id)
+        known.view.frozen -= {name}
+    return Merged(Outcome.APPLIED, tuple(changes))
+
+
+def _deleted(known: Known, event: Event) -> Merged:
+    """A record was deleted at its system: noted, not followed; it is neither made again there nor deleted elsewhere."""
+    linked = known.record(event.source, event.record_type, event.external_id)
+    if linked.state == "deleted":
+        return Merged(Outcome.UNCHANGED)
+    linked.state, linked.dirty = "deleted", True
+    change = merge.Change("record", event.subject, None, "deleted there; not made again", accepted=False)
+    return Merged(Outcome.APPLIED, (change,))
+
+
+def _before_our_write(row: Row, linked: Linked) -> bool:
+    """Was this record read before the answer to our last write was in, and is it not plainly of a later version?
+
+    Bitrix24 dates changes to the second, so a reading from just before our write bears the same version as the write.
+    Merged after it, it would pass for a person's change back. In doubt the record is read once more. Of a record
+    without versions (1C) any reading is in doubt that began before the one that was heard last.
+    """
+    read, counted = row["observed_at"], row["version"] is not None and linked.view.version is not None
+    if read is None:
+        return False
+    if counted:
+        return linked.written_at is not None and read < linked.written_at and row["version"] <= linked.view.version
+    return any(known is not None and read < known for known in (linked.written_at, linked.heard_at))
+
+
+def _of_its_record(row: Row, event: Event) -> Notification:
+    """Read it whole once more."""
+    return Notification(event.source, event.record_type, event.external_id, priority=row["priority"], whole=True)
+
+
+def _note(known: Known, row: Row, event: Event, merged: Merged, batch: Batch) -> None:
+    """History and conflicts of one merge."""
+    actor = event.actor or event.source
+    known.dirty |= bool(merged.owned) or any(change.accepted for change in merged.changes)
+    batch.tell(known.id, actor, merged.changes, row["seq"], event.source)
+    for dispute in merged.disputes:
+        question = _question(known, dispute, event, row["received_at"])
+        if asked := batch.questions.get((known.id, dispute.field)):
+            question = replace(question, options=asked.options | question.options, deadline=asked.deadline)
+        batch.questions[known.id, dispute.field] = question
+        known.view.frozen |= {dispute.field}
+        batch.lines.append(
+            Line(known.id, actor, "conflict", row["seq"], event.source, dispute.field, dispute.ours, dispute.theirs)
+        )
+    for name in merged.agreed:
+        batch.agreed.add((known.id, name))
+        known.view.frozen -= {name}
+        batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
+
+
+def _question(known: Known, dispute: merge.Dispute, event: Event, received: datetime) -> Question:
+    """The deadline counts from when we heard of it: a record edited last week may be found today."""
+    said = known.view.said.get(dispute.field)
+    options = {}
+    if said and dispute.field not in known.view.frozen:
+        options[said.source] = {"value": dispute.ours, "at": said.at.isoformat(), "event": said.event}
+    options[event.source] = {"value": dispute.theirs, "at": event.time.isoformat(), "event": event.id}
+    deadline = max(event.time, received) + dispute.policy.sla
+    return Question(known.id, dispute.field, options, type(dispute.policy.default).__name__, deadline)
+
+
+def _end(known: Known, row: Row, outcome: Outcome, moved: Permanent | None, batch: Batch) -> None:
+    """How the event ends, what of it is left for a person to do, and which deliveries are to be looked at."""
+    left = _held(row["held"]) if row["held"] and outcome is not Outcome.STALE else moved
+    if left:
+        batch.set_aside(row, left, known.id)
+    else:
+        batch.endings.append(Ending(row["seq"], outcome, known.id))
+    if outcome is not Outcome.STALE:
+        batch.touch(known.id, row["priority"], row["seq"])
+        if known.parent_id:
+            # a payment that says nothing new (each order brings its own along) makes nothing of its order urgent
+            urgency = channels.URGENT if known.dirty else max(row["priority"], channels.NORMAL)
+            batch.touch(known.parent_id, urgency, row["seq"])
+
+
+def _held(held: list[dict[str, str]]) -> BusError:
+    named = "; ".join(item["message"] for item in held)
+    return Permanent(named, cause=Held(**held[0]).cause)
