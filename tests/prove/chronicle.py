@@ -42,6 +42,10 @@ deal, two lists that met, the name of a requisite that was made for an address. 
 nobody else said it."""
 
 
+_TAKEN_BACK = {"unpost_payment": "unposted", "delete_payment": "marked"}
+"""What accountants do to a receipt of money."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """One record as it stands: its fields, and the time that the system noted (None: it notes none)."""
@@ -57,7 +61,7 @@ class Line:
     """Something happened to one record: when, by whom, and what it said before and after."""
 
     at: datetime
-    what: Literal["made", "said", "gone", "ours", "ours made", "paid", "ours paid", "unposted"]
+    what: Literal["made", "said", "gone", "ours", "ours made", "paid", "ours paid", "unposted", "marked"]
     place: Place
     stamp: datetime
     name: str = ""
@@ -123,10 +127,10 @@ class Chronicle:
             stands = "refund" if act["do"] == "create_refund" else "paid"
             self._note("paid", order, self._last[order], str(answer["id"]), None, (Decimal(act["amount"]), stands))
             self._receipts[str(answer["id"])] = order
-        elif act["do"] == "unpost_payment" and str(act["id"]) in self._receipts:
+        elif act["do"] in _TAKEN_BACK and str(act["id"]) in self._receipts:
             order = self._receipts[str(act["id"])]
             if order in self._last:
-                self._note("unposted", order, self._last[order], str(act["id"]))
+                self._note(_TAKEN_BACK[act["do"]], order, self._last[order], str(act["id"]))
 
     def _note(
         self, what: Any, place: Place, shown: Shown, name: str = "", before: Any = None, value: Any = None
@@ -238,7 +242,7 @@ class _Replay:
                 self._paid(line, key)
             case "unposted" if not self._was_heard(line):
                 self.unsure.add(self.owners[line.place])
-            case "ours paid":
+            case "ours paid" | "marked":  # a deleted payment counts where another system has it still
                 self.unsure.add(self.owners[line.place])
 
     def _brought_along(self, line: Line, key: str) -> None:
@@ -380,7 +384,7 @@ def _differing(evening: Evening, oracle: Oracle, record: Row, left_out: set[str]
 
 def _is_one(may: Admissible, value: Any, system: str, name: str) -> bool:
     if OPEN in may:
-        return True
+        return not may.single  # that somebody is asked is the only end, and nobody is (see `left_out`)
     if system == "onec" and name == "status":
         return any(_LIKE.get(one, one) == _LIKE.get(value, value) for one in may.values)
     return value in may or (not value and None in may)

@@ -29,6 +29,7 @@ from bus.sandbox.onec import Base
 from bus.sandbox.server import create_app as create_base
 from bus.sandbox.server import rest_url, running
 from tests.prove.clock import Clock, Wall, prepare
+from tests.prove.network import CREATIONS, Network, odata_creates, rest_creates
 from tests.prove.post import Held
 from tests.stories.world import (
     BANK_KEY,
@@ -63,6 +64,7 @@ class House:
     base: Base
     walls: dict[str, Wall]
     posts: dict[str, Held]
+    networks: dict[str, Network]
     bells: HandBells
     books: Row
     """The database as the tests read it, apart from the bus's own connections."""
@@ -100,6 +102,8 @@ class House:
         self.clock.begin()
         for site in (self.portal, self.shop, self.base):
             site.reset(keep_webhooks=True)
+        for network in self.networks.values():
+            network.clear()
         for wall in self.walls.values():
             wall.skew_s = 0.0
         self.bells.published.clear()
@@ -119,6 +123,13 @@ class House:
             limits = bus.file.limits
             numbers = {"failures": limits.breaker_failures, "open_s": limits.breaker_open_s}
             made["breaker"] = Breaker(bus.redis, **numbers, stop_probe_s=limits.stop_probe_s, clock=_virtual)
+
+    def let_pass(self, seconds: float) -> None:
+        """Time passes, and what the networks held for so long arrives."""
+        self.clock.let_pass(seconds)
+        for network in self.networks.values():
+            if network.held:
+                network.pass_on()
 
     def rows(self, query: str, *params: Any) -> list[Row]:
         """Ask the ledger."""
@@ -237,9 +248,9 @@ def opened(postgres: Server, valkey: Server, folder: Path) -> Iterator[House]:
         held = {"crm": Held(portal.retry), "shop": Held(shop.retry), "onec": Held(base.retry)}
         for name, site in (("crm", portal), ("shop", shop), ("onec", base)):
             site.outbox = held[name]  # type: ignore[assignment]  # the part of it that a site uses
-        crm_url = rest_url(stack.enter_context(running(create_site(portal))), portal)
-        shop_url = rest_url(stack.enter_context(running(create_site(shop))), shop)
-        onec_url = f"{stack.enter_context(running(create_base(base)))}/base/odata/standard.odata/"
+        networks = _networks(stack, portal, shop, base, clock)
+        crm_url, shop_url = rest_url(networks["crm"].url, portal), rest_url(networks["shop"].url, shop)
+        onec_url = f"{networks['onec'].url}/base/odata/standard.odata/"
         bells = HandBells()
         settings = Settings(database_url=SecretStr(url), broker_url=SecretStr(valkey.url))
         document = _document(crm_url, shop_url, onec_url)
@@ -255,10 +266,26 @@ def opened(postgres: Server, valkey: Server, folder: Path) -> Iterator[House]:
         portal.webhooks.append({"id": 201, "url": f"{intake}/bitrix24/crm", "application_token": TOKEN})
         shop.webhooks.append({"id": 201, "url": f"{intake}/shop/shop", "secret": SHOP_KEY})
         reader = stack.enter_context(psycopg.connect(url, autocommit=True, row_factory=dict_row))
-        house = House(clock, portal, shop, base, walls, held, bells, {}, reader, redis, processes)
+        house = House(clock, portal, shop, base, walls, held, networks, bells, {}, reader, redis, processes)
         points.arm(house.at_point)
         stack.callback(points.disarm)
         yield house
+
+
+def _networks(stack: ExitStack, portal: Portal, shop: Shop, base: Base, clock: Clock) -> dict[str, Network]:
+    """The ways to the systems, which answer from now on."""
+
+    def passed() -> float:
+        return clock.passed_s
+
+    networks = {
+        "crm": Network(create_site(portal), rest_creates(CREATIONS["crm"]), passed),
+        "shop": Network(create_site(shop), rest_creates(CREATIONS["shop"]), passed),
+        "onec": Network(create_base(base), odata_creates, passed),
+    }
+    for network in networks.values():
+        network.url = stack.enter_context(running(network))  # type: ignore[arg-type]  # an application like any other
+    return networks
 
 
 def _database(stack: ExitStack, postgres: Server) -> str:

@@ -12,6 +12,7 @@ from bus.envelope import parse
 from bus.points import POINTS
 from tests.prove import invariants
 from tests.prove.house import House, chance
+from tests.prove.network import CREATIONS
 from tests.prove.people import MEETING, OF_A_CONTACT, SHARES, SHOP_CODES, STAGES, Edit, People
 from tests.prove.play import Play
 from tests.prove.tally import Tally
@@ -55,6 +56,10 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("onec", {"kind": "session_lost"}),
 )
 
+ON_ITS_WAY = "on its way"
+UNANSWERED = ("drop_after", "error_after", ON_ITS_WAY)
+"""How a creation comes to have no answer: it was done, or it arrives only later."""
+
 
 @st.composite
 def _drawn(draw: st.DrawFn, machine: Machine) -> tuple[Any, dict[str, Any]]:
@@ -87,6 +92,11 @@ _WEIGHTS = {
     "deadlines_pass": 1,
     "bus_starts_anew": 1,
     "line_is_added": 1,
+    "creation_has_no_answer": 6,
+    "messages_overtake": 4,
+    "cards_are_disputed": 4,
+    "money_is_marked_in_the_books": 2,
+    "money_at_the_bank": 4,
 }
 """How likely a rule is; the others: 2."""
 
@@ -107,10 +117,16 @@ BETWEEN: dict[str, Callable[[Machine, int, int], object]] = {
     "post": lambda m, *_: m.play.deliver_all(),
     "fellow takes the events": lambda m, *_: m.play.fellow_publishes(),
     "fellow drains": lambda m, which, value: m.play.fellow_drains(SYSTEMS[which], urgent=value == 0),
-    "time": lambda m, *_: m.house.clock.let_pass(130.0),
+    "fellow hears of the crm": lambda m, which, value: m.fellow_hears(
+        "crm", lambda: m.people.edit_deal(which, "comment", value)
+    ),
+    "fellow hears of the shop": lambda m, which, value: m.fellow_hears(
+        "shop", lambda: m.people.edit_order(which, "address", value)
+    ),
+    "time": lambda m, *_: m.house.let_pass(130.0),
 }
 """What may happen while the bus is between two statements."""
-_FELLOWS = {"fellow takes the events", "fellow drains"}
+_FELLOWS = {name for name in BETWEEN if name.startswith("fellow ")}
 _FREE = {name for name in DEATHS if name.startswith(("lookup.", "lane.", "reconcile."))} - {"lane.settling"}
 """Crash points that hold no transaction open, on which another process would have to wait."""
 
@@ -277,6 +293,24 @@ class Machine(RuleBasedStateMachine):
     def unposted_in_the_books(self, which: int, rarely: int) -> None:
         self._do(lambda: rarely == 1 and self.people.unpost(which), which=which)
 
+    @rule(which=WHICH, share=st.sampled_from(SHARES), shown=st.booleans())
+    def money_is_marked_in_the_books(self, which: int, share: str, shown: bool) -> None:
+        """Money for an order of the books is entered, heard of, perhaps shown, and then marked for deletion."""
+
+        def happen() -> None:
+            if self.people.books_order(which, which % 2):
+                self._all_is_heard()
+            key = self.people.money_of_the_books(which, share)
+            if key is None:
+                return
+            self._all_is_heard()
+            if shown:
+                self.play.drain("crm", urgent=True)
+            self.people.mark_money(key)
+            self._all_is_heard()
+
+        self._bus(happen, which=which, share=share, shown=shown)
+
     @rule(firm=st.integers(0, 1))
     def counterparty_in_the_books(self, firm: int) -> None:
         self._do(lambda: self.people.counterparty(firm), firm=firm)
@@ -289,11 +323,13 @@ class Machine(RuleBasedStateMachine):
     def merger_in_the_books(self, rarely: int) -> None:
         self._do(lambda: rarely == 1 and self.people.merge_counterparties())
 
-    @rule(which=WHICH, amount=st.sampled_from(("1480.00", "500.00", "100.00")))
+    @rule(which=WHICH, amount=st.sampled_from(("open", "open", "1480.00", "500.00", "100.00")))
     def money_at_the_bank(self, which: int, amount: str) -> None:
-        """The bank tells of money by an event, of an order that may not be known yet, or not exist."""
+        """The bank tells of money by an event, of an order that may not be known yet, or not exist; `open`: of all."""
         self._dies_of_it("publish.journaled", amount == "100.00")
         number = len(self.people.bank) + 1
+        if amount == "open":
+            amount = self.people.open_sum(str(1001 + which)) or "1480.00"
         event = parse(
             {
                 "source": "bank",
@@ -343,6 +379,25 @@ class Machine(RuleBasedStateMachine):
             self.tally.met("post", "lost")
             self._say("post_is_lost")
 
+    @rule(which=WHICH, what=st.sampled_from(("comment", "address", "name")), value=VALUE, other=VALUE)
+    def messages_overtake(self, which: int, what: str, value: int, other: int) -> None:
+        """The shop tells of two edits; the later message comes first and is merged before the other is there."""
+
+        def happen() -> None:
+            if not self.people.edit_order(which, what, value):
+                return
+            self.house.let_pass(2.0)
+            self.people.edit_order(which, what, other)
+            held = self.house.posts["shop"]
+            while held.letters:
+                before = len(held.letters)
+                held.deliver(before - 1)
+                self.play.publish(len(self.house.bells.published))
+                if len(held.letters) == before:  # it was refused, and its sender has it still
+                    break
+
+        self._bus(happen, which=which, what=what, value=value, other=other)
+
     # ---- the bus
 
     @rule(count=st.integers(1, 4), backwards=st.booleans())
@@ -389,19 +444,85 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((1.0, 5.0, 61.0, 130.0, 700.0, 4000.0)))
     def time_passes(self, seconds: float) -> None:
-        self._bus(lambda: self.house.clock.let_pass(seconds), seconds=seconds)
+        self._bus(lambda: self.house.let_pass(seconds), seconds=seconds)
 
     @rule(which=st.integers(0, len(FAULTS) - 1), after=st.integers(0, 3), count=st.integers(1, 3))
     def something_fails(self, which: int, after: int, count: int) -> None:
         if not self._goes_on:
             return
         system, fault = FAULTS[which]
-        site = {"crm": self.house.portal, "shop": self.house.shop, "onec": self.house.base}[system]
-        site.faults.add({**fault, "after": after, "count": count})
+        self._site(system).faults.add({**fault, "after": after, "count": count})
         self._dies_of_it("lane.linking", after == 0 and fault.get("method") == "crm.item.add")
         self.faults += 1
         self.tally.met("fault", f"{system} {fault['kind']} {fault.get('method', '')}".strip())
         self._say("something_fails", system=system, **fault, after=after, count=count)
+
+    @rule(
+        system=st.sampled_from(SYSTEMS),
+        how=st.sampled_from((*UNANSWERED, ON_ITS_WAY)),
+        pause=st.sampled_from((5.0, 30.0, 61.0, 130.0, 700.0)),
+        name=VALUE,
+        again=VALUE,
+    )
+    def creation_has_no_answer(self, system: str, how: str, pause: float, name: int, again: int) -> None:
+        """A record is made, or is about to be, and we are not told; after a pause the lane is at it again."""
+        self._dies_of_it("lane.linking", again == 1)
+        self._bus(
+            lambda: self._unanswered(system, how, pause, name, again),
+            system=system,
+            how=how,
+            pause=pause,
+            name=name,
+            again=again,
+        )
+
+    def _unanswered(self, system: str, how: str, pause: float, name: int, again: int) -> None:
+        if not self._to_create(system):
+            self._something_new(system, name)
+            self.play.deliver_all()
+            self.play.poll()
+            self.play.publish(len(self.house.bells.published))
+        if how == ON_ITS_WAY:
+            self.house.networks[system].delay(min(pause, 45.0))
+        else:
+            self._site(system).faults.add({"kind": how, "method": CREATIONS[system], "after": 0, "count": 1})
+        self.faults += 1
+        for turn in range(again + 1):
+            if turn:
+                self.house.let_pass(pause)
+            self.play.drain(system, urgent=True)
+            self.play.drain(system, urgent=False)
+        struck = (
+            self.house.networks[system].idle if how == ON_ITS_WAY else self._site(system).faults.list()[-1]["fired"]
+        )
+        self.tally.met("creation", f"{system} {how}", int(struck))
+
+    def _to_create(self, system: str) -> bool:
+        """Is anything due there that is not there yet?"""
+        return bool(
+            self.house.rows(
+                """SELECT 1 FROM delivery WHERE system = %s AND state = 'due' AND NOT EXISTS (SELECT 1 FROM record
+                   WHERE record.entity_id = delivery.entity_id AND record.system = delivery.system)""",
+                system,
+            )
+        )
+
+    def _something_new(self, system: str, name: int) -> None:
+        if system == "shop":
+            self.people.books_payment(name, "0.5", back=False)
+        else:
+            self.people.order(name, name, name if name < 2 else None)
+
+    def _site(self, system: str) -> Any:
+        return {"crm": self.house.portal, "shop": self.house.shop, "onec": self.house.base}[system]
+
+    def fellow_hears(self, system: str, act: Callable[[], object]) -> None:
+        """A person's edit comes in and is merged by the other process, in the midst of a step of the first."""
+        self.house.let_pass(2.0)
+        act()
+        self.play.deliver_all()
+        self.play.fellow_publishes()
+        self.play.fellow_drains(system, urgent=False)
 
     @rule(point=st.sampled_from(DEATHS), times=st.integers(0, 2))
     def process_is_doomed(self, point: str, times: int) -> None:
@@ -440,22 +561,75 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=WHICH)
     def letter_is_retried(self, which: int) -> None:
-        self._dies_of_it("letter.revived", which == LAST)
         found = self.house.rows("SELECT id FROM dead_letter WHERE state = 'open' ORDER BY id")
         if found:
+            self._dies_of_it("letter.revived", which > 0)
             one = found[which % len(found)]["id"]
             self._bus(lambda: self.play.step(lambda: self.house.bus.dead_letters.retry([one], "anna")), letter=one)
 
     @rule(which=WHICH, option=st.integers(0, 1))
     def conflict_is_decided(self, which: int, option: int) -> None:
-        self._dies_of_it("conflict.closed", which == LAST)
-        found = self.house.rows("SELECT id, options FROM conflict WHERE state = 'open' ORDER BY id")
+        found = self._open_conflicts()
         if found:
-            row = found[which % len(found)]
-            take = sorted(row["options"])[option % len(row["options"])]
-            self._bus(
-                lambda: self.play.step(lambda: self.house.bus.conflicts.decide(row["id"], take, "anna")), take=take
-            )
+            self._dies_of_it("conflict.closed", which > 0)
+            self._bus(lambda: self._decide(found[which % len(found)], option), which=which, option=option)
+
+    def _open_conflicts(self) -> list[dict[str, Any]]:
+        return self.house.rows("SELECT id, options FROM conflict WHERE state = 'open' ORDER BY id")
+
+    def _decide(self, row: dict[str, Any], option: int) -> None:
+        take = sorted(row["options"])[option % len(row["options"])]
+        self.play.step(lambda: self.house.bus.conflicts.decide(row["id"], take, "anna"))
+
+    @rule(
+        firm=st.integers(0, 1),
+        value=VALUE,
+        other=VALUE,
+        first=st.booleans(),
+        turns=st.booleans(),
+        option=st.integers(-1, 1),
+        again=st.sampled_from((None, "crm", "onec")),
+    )
+    def cards_are_disputed(
+        self, firm: int, value: int, other: int, first: bool, turns: bool, option: int, again: str | None
+    ) -> None:
+        """Two people write a firm's address, a third decides (or not: -1), and one of the two writes it once more."""
+        said = {"firm": firm, "value": value, "other": other, "first": first, "turns": turns}
+        self._bus(
+            lambda: self._disputed(firm, value, other, first=first, turns=turns, option=option, again=again),
+            **said,
+            option=option,
+            again=again,
+        )
+
+    def _disputed(
+        self, firm: int, value: int, other: int, *, first: bool, turns: bool, option: int, again: str | None
+    ) -> None:
+        if not self.people.both(0, "firm address", value, other, shop_first=first):
+            self.people.company(firm, card=True)
+            self.people.counterparty(firm)
+            self.play.work()
+            self.play.work()
+            if not self.people.both(0, "firm address", value, other, shop_first=first):
+                return
+        self._all_is_heard()
+        if turns:
+            self.play.drain("crm", urgent=False)
+            self.play.drain("onec", urgent=False)
+        found = self._open_conflicts()
+        if option >= 0 and found:
+            self._dies_of_it("conflict.closed", value == LAST)
+            self._decide(found[-1], option)
+        if again:
+            self.people.edit_disputed(again, other)
+            self._all_is_heard()
+
+    def _all_is_heard(self) -> None:
+        """What the systems tell is merged; the CRM's needs a turn of its lane, which looks first and then writes."""
+        self.play.deliver_all()
+        self.play.poll()
+        self.play.publish(len(self.house.bells.published))
+        self.play.drain("crm", urgent=False)
 
     @rule(which=WHICH, same=st.booleans())
     def question_is_answered(self, which: int, same: bool) -> None:
@@ -543,7 +717,7 @@ class Machine(RuleBasedStateMachine):
         self._fired()
         self.play.rest(reconciles=self.reconciles)
         if self.lets_deadlines_pass:
-            self.house.clock.let_pass(2 * 86_400)
+            self.house.let_pass(2 * 86_400)
             if self.play.deadlines():
                 self.play.rest(reconciles=self.reconciles)
         self.over = True

@@ -66,6 +66,8 @@ class People:
     acts: int = 0
     refunds: int = 0
     """Acts that take money back: refunds, documents unposted or marked, orders deleted."""
+    ordered: int = 0
+    """Orders that customers have begun, those that were deleted since among them."""
     bank: list[Row] = field(default_factory=list)
     """Payments that the bank tells of, as events."""
     documents: list[str] = field(default_factory=list)
@@ -84,10 +86,10 @@ class People:
 
     def order(self, name: int, basket: int, firm: int | None) -> bool:
         """A customer orders; of a company, where one is named."""
-        number = len(self.shop_orders())
-        if number >= MOST:
+        if len(self.shop_orders()) >= MOST:
             return False
-        phone = f"+7901000000{number}"
+        number, self.ordered = self.ordered, self.ordered + 1
+        phone = f"+790100000{number:02}"
         act: Row = {"do": "create_order", "lines": [*BASKETS[basket]], "delivery": {"id": 1 + basket}}
         email = f"order{number}@example.com"
         customer = {
@@ -162,6 +164,12 @@ class People:
         self._shop({"do": "pay_order", "id": key, **amount})
         self._edited("shop", f"order/{key}", "status", before, seen.shop_order(self.house.shop.orders.table.rows[key]))
         return True
+
+    def open_sum(self, number: str) -> str | None:
+        """What the order of this number has still to be paid in one sum; None: there is none, or nothing."""
+        row = next((one for one in self.shop_orders() if str(one["accountNumber"]) == number), None)
+        expected = _open_payment(row) if row else {}
+        return f"{seen.money(expected['sum']):.2f}" if expected else None
 
     def refund(self, which: int) -> bool:
         """The shop gives the last payment back."""
@@ -398,6 +406,27 @@ class People:
         self._base({"do": do, "order": row["Ref_Key"], "amount": amount, "number": str(100 + self.acts)})
         return True
 
+    def money_of_the_books(self, which: int, share: str) -> str | None:
+        """An accountant enters money for an order that began in the books. The document's key; None: no such order."""
+        row = _one([one for one in self.books_orders() if not one["НомерПоДаннымКлиента"]], which)
+        if row is None:
+            return None
+        amount = str(seen.money(float(row["СуммаДокумента"]) * float(share)))
+        act = {"do": "create_payment", "order": row["Ref_Key"], "amount": amount, "number": str(100 + self.acts)}
+        return str(self._base(act)["id"])
+
+    def receipts(self, order: str) -> list[Row]:
+        """All receipts of money for an order of the books, as they stand."""
+        found = self._books("Document_ПоступлениеБезналичныхДенежныхСредств")
+        return [
+            one for one in found if order in {str(row.get("ОснованиеПлатежа")) for row in one["РасшифровкаПлатежа"]}
+        ]
+
+    def mark_money(self, key: str) -> None:
+        """An accountant marks a receipt of money for deletion."""
+        self.refunds += 1
+        self._base({"do": "delete_payment", "id": key})
+
     def unpost(self, which: int) -> bool:
         """An accountant takes a receipt of money back."""
         found = self._books("Document_ПоступлениеБезналичныхДенежныхСредств")
@@ -485,6 +514,12 @@ class People:
         two()
         return True
 
+    def edit_disputed(self, system: str, value: int) -> None:
+        """Of the firm that both have, somebody at one of them writes the address once more."""
+        acts = self._firm_acts("firm address", value, value)
+        if acts is not None:
+            acts[system == "onec"]()
+
     def _order_acts(self, which: int, what: str, value: int, other: int) -> tuple[Callable[[], object], ...] | None:
         order = _one(self.shop_orders(), which)
         at = [number for number, row in enumerate(self.deals()) if order and row["UF_CRM_ORDER_ID"] == str(order["id"])]
@@ -541,7 +576,7 @@ class People:
 
     def _act(self, do: Callable[[Row], Row], act: Row) -> Row:
         self.acts += 1
-        self.house.clock.let_pass(0.4)
+        self.house.let_pass(0.4)
         self.chronicle.before()
         answer = do(act)
         self.chronicle.after(act, answer)

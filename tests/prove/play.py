@@ -27,6 +27,12 @@ class Restless(AssertionError):
     sentence = "writes_are_bounded_and_a_quiet_system_stays_quiet"
 
 
+class WrittenOver(AssertionError):
+    """While a person was asked which value is right, one was written over the other: the ninth sentence."""
+
+    sentence = "no_conflict_is_closed_without_a_decision"
+
+
 @dataclass
 class Play:
     """One history's bus. A step in which the process dies is over, and the next one finds another process."""
@@ -63,9 +69,32 @@ class Play:
             self.house.bus.pipeline.process(events)
 
     def drain(self, system: str, *, urgent: bool) -> None:
-        """Let one lane take what is due now."""
-        bus = self.house.bus
+        """Let one lane take what is due now. Raises WrittenOver where it wrote what a person is asked about."""
+        bus, asked = self.house.bus, self._asked()
         self.step(lambda: bus.lane(system, urgent).drain(until=datetime.now(UTC) + timedelta(seconds=_TURN_S)))
+        self._has_left_alone(asked)
+
+    def _asked(self) -> list[Row]:
+        """Conflicts that are open, with the last line of the history."""
+        return self.house.rows(
+            """SELECT id, entity_id, field, (SELECT coalesce(max(id), 0) FROM history) AS line
+               FROM conflict WHERE state = 'open'"""
+        )
+
+    def _has_left_alone(self, asked: list[Row]) -> None:
+        still = {row["id"] for row in self._asked()} if asked else set()
+        for row in asked:
+            written = self.house.rows(
+                "SELECT system FROM history WHERE id > %s AND entity_id = %s AND field = %s AND what = 'written'",
+                row["line"],
+                row["entity_id"],
+                row["field"],
+            )
+            self.tally.met("case", "9 left alone while open")
+            if written and row["id"] in still:
+                raise WrittenOver(
+                    f"{row['field']} of {row['entity_id']} was written to {written[0]['system']}: it is asked about"
+                )
 
     def fellow_publishes(self) -> None:
         """The other process hears what was rung, in the midst of a step of the first."""
@@ -134,18 +163,21 @@ class Play:
                 still += 1
                 if still > 1:
                     return
-                self.house.clock.let_pass(_ROUND_S)
+                self.house.let_pass(_ROUND_S)
                 self.sweep()
             else:
                 still, last = 0, before
-                self.house.clock.let_pass(30.0)
+                self.house.let_pass(30.0)
                 self.sweep()
             before = after
         restless = {name: (was, after[name]) for name, was in last.items() if was != after[name]}
         raise Restless(f"no rest after {_ROUNDS} rounds: {restless}; {self._moving()}")
 
     def _waiting(self) -> bool:
-        return bool(self.house.bells.published or any(held.letters for held in self.house.posts.values()))
+        on_their_way = any(network.held for network in self.house.networks.values())
+        return on_their_way or bool(
+            self.house.bells.published or any(held.letters for held in self.house.posts.values())
+        )
 
     def _state(self) -> Row:
         """What changes when anything moves."""

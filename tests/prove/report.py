@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.prove.invariants import SENTENCES
-from tests.prove.machine import BETWEEN, DEATHS, FAULTS, Machine
+from tests.prove.machine import BETWEEN, DEATHS, FAULTS, SYSTEMS, UNANSWERED, Machine
 from tests.prove.run import Outcome
 from tests.prove.tally import Tally
 
@@ -28,9 +28,12 @@ CASES = (
     "5 owned legal_name",
     "6 more paid",
     "7 with money",
+    "7 booked by us",
+    "7 in the books alone",
     "8 replayed",
     "9 conflict decided",
     "9 conflict expired",
+    "9 left alone while open",
 )
 """The interesting case of each sentence: where it could have been untrue."""
 
@@ -58,6 +61,7 @@ def missing(outcomes: Sequence[Outcome]) -> list[str]:
         "between": sorted(BETWEEN),
         "killed": list(DEATHS),
         "struck": [f"{system} {fault['kind']} {fault.get('method', '')}".strip() for system, fault in FAULTS],
+        "creation": [f"{system} {how}" for system in SYSTEMS for how in UNANSWERED],
         "sentence": [one.__name__ for one in SENTENCES],
         "case": list(CASES),
     }
@@ -71,7 +75,7 @@ def plain(outcomes: Sequence[Outcome], figures: Row, never: Sequence[str], again
         f"{figures['histories']} histories in {figures['seconds']} s, {len(figures['failures'])} failed",
         "  " + ", ".join(f"{name} {figures[name]}" for name in _SUMS),
     ]
-    for what in ("rule", "between", "post", "fault", "struck", "killed", "outcome", "sentence", "case"):
+    for what in ("rule", "between", "post", "fault", "struck", "creation", "killed", "outcome", "sentence", "case"):
         met = ", ".join(f"{name} {times}" for name, times in tally.of(what).items())
         lines.append(f"  {what}: {met or 'none'}")
     lines += [f"never met: {name}" for name in never]

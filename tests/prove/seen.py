@@ -137,10 +137,14 @@ _ACTUAL = "00000062-0000-11ee-8000-00000000ba5e"
 """The kind of contact that is a counterparty's actual address (bus.sandbox.onec.predefined.ADDRESS)."""
 
 
+_OURS = "integration-bus"
+"""How the portal names who made a requisite of the bus's."""
+
+
 def requisite_of(state: Row, key: int) -> Row | None:
-    """The first requisite of a company."""
-    own = (row for row in state["requisites"] if int(row["entityTypeId"]) == _COMPANY and int(row["entityId"]) == key)
-    return next(own, None)
+    """The requisite of a company that counts: a merger brings it another one's, the bus goes on with its own."""
+    own = [row for row in state["requisites"] if int(row["entityTypeId"]) == _COMPANY and int(row["entityId"]) == key]
+    return min(own, key=lambda row: row["originatorId"] != _OURS, default=None)
 
 
 def people(counterparties: Iterable[Row]) -> list[Row]:

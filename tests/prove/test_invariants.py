@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.prove import invariants
 from tests.prove.evening import Broken, Evening, look
 from tests.prove.house import House, opened
 from tests.prove.people import BASKETS, People
-from tests.prove.play import Play
+from tests.prove.play import Play, WrittenOver
 from tests.prove.tally import Tally
 
 
@@ -160,6 +160,24 @@ def test_another_sum_of_payments_is_told(day: Day) -> None:
         invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
 
 
+def test_money_that_was_booked_beside_what_was_expected_is_told(day: Day) -> None:
+    expected = {"orderId": 1, "paySystemId": 3, "sum": day.people.open_sum("1001"), "paid": "Y", "xmlId": "ours"}
+    day.house.shop.call("sale.payment.add", {"fields": expected})
+    with pytest.raises(Broken, match="booked beside what was expected"):
+        invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+
+
+def test_another_sum_than_the_books_have_of_an_order_of_their_own_is_told(day: Day) -> None:
+    day.people.books_order(1, 0)
+    day.play.work()
+    document = day.people.money_of_the_books(0, "0.5")
+    day.play.rest(reconciles=True)
+    invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+    day.house.base.act({"do": "delete_payment", "id": document}, quiet=True)
+    with pytest.raises(Broken, match=r"shows 300\.00 .* has 0"):
+        invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+
+
 def test_a_replay_that_changes_something_is_told(day: Day) -> None:
     """As if the last event had been forgotten: it is new again, and leaves another line in the journal."""
     day.house.rows("UPDATE entity SET fields = fields || '{\"comment\": \"x\"}' WHERE kind = 'order' RETURNING id")
@@ -177,6 +195,37 @@ def test_a_conflict_that_nobody_decided_and_is_closed_is_told(day: Day, state: s
     )
     with pytest.raises(Broken, match=f"is {state} by None, 0 events"):
         invariants.no_conflict_is_closed_without_a_decision(day.evening())
+
+
+class Hasty(Play):
+    """Whatever a lane does, the history says that it wrote a comment."""
+
+    def step(self, work: Callable[[], object]) -> None:
+        super().step(work)
+        self.house.rows(
+            """INSERT INTO history (entity_id, actor, what, system, field)
+               SELECT id, 'bus', 'written', 'crm', 'comment' FROM entity WHERE kind = 'order' RETURNING id"""
+        )
+
+
+def test_a_value_that_is_written_over_while_a_person_is_asked_is_told(day: Day) -> None:
+    hasty = Hasty(day.house, Tally())
+    hasty.drain("crm", urgent=False)
+    day.house.rows(
+        """INSERT INTO conflict (entity_id, field, options, policy, deadline)
+           SELECT id, 'comment', '{}', 'Newest', now() FROM entity WHERE kind = 'order' RETURNING id"""
+    )
+    with pytest.raises(WrittenOver, match=r"comment of .* was written to crm"):
+        hasty.drain("crm", urgent=False)
+
+
+def test_two_values_of_which_nobody_is_asked_are_told(day: Day) -> None:
+    assert day.people.both(0, "firm address", 0, 1, shop_first=True)
+    day.play.rest(reconciles=True)
+    invariants.all_agree_on_what_the_rules_say(day.evening())
+    assert day.house.rows("UPDATE conflict SET state = 'agreed' WHERE field = 'address' RETURNING id")
+    with pytest.raises(Broken, match=r"says address .*, not \(OPEN,\)"):
+        invariants.all_agree_on_what_the_rules_say(day.evening())
 
 
 def test_a_value_that_nobody_ever_said_is_told_though_all_agree_on_it(day: Day) -> None:
