@@ -52,6 +52,11 @@ class Job:
         """Its record is there, and nobody knows the end of the creation that made it."""
         return self.external_id is not None and self.linked is not None and bool(self.linked.view.promised)
 
+    @property
+    def unread(self) -> bool:
+        """Its record is there, and is written without a look at it."""
+        return self.external_id is not None and self.present is None
+
     def unheard(self, writes: frozenset[str]) -> set[str]:
         """Of such a creation what no update can say, and only its end will tell: it may be missing there now."""
         return set(self.linked.view.promised) - writes if self.linked and self.unfinished else set()

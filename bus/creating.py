@@ -65,7 +65,8 @@ class Creating:
         records.promise(connection, self._system, {job.id: job.told for job in jobs if job.external_id is None})
         records.go_on(connection, self._system, [job.id for job in jobs if job.unfinished])
         known = {job.linked.id: job.told for job in jobs if job.external_id and job.linked and job.linked.id}
-        records.telling(connection, known)
+        unread = [job.linked.id for job in jobs if job.unread and job.linked and job.linked.id]
+        records.telling(connection, known, unread)
 
     def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
         """Jobs whose record nobody has named yet; a named one that is there is linked."""

@@ -47,6 +47,6 @@ def _families(connection: Connection, orders: list[UUID], batch: Batch) -> dict[
     for known in batch.known.values():
         if known.parent_id in families:
             families[known.parent_id].pop(known.id, None)
-            if any(one.state != "deleted" for one in known.records):
+            if any(one.stands for one in known.records):
                 families[known.parent_id][known.id] = known.view.fields
     return families

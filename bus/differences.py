@@ -40,7 +40,7 @@ class Differences:
         linked = known.primary(system)
         if linked is None or linked.state == "creating":
             wanted = bool(known.view.fields) and not known.deleted_in(system)
-            return mode.creates and wanted and self._held(known, system)
+            return mode.creates and wanted and not _gone(known) and self._held(known, system)
         if linked.view.promised and mode.creates:  # made, and nobody knows whether it was finished
             return True
         return mode.updates and merge.differs(known.view, linked.view.base, *told)
@@ -65,3 +65,8 @@ class Differences:
         system_kind = self._config.systems[system].kind
         record_type = self._mappings.record_types(system_kind)[known.view.kind]
         return self._mappings.holds(system_kind, record_type, known.view.fields)
+
+
+def _gone(known: Known) -> bool:
+    """A payment that every system has deleted is money that nobody has: it is made nowhere."""
+    return known.view.kind == "payment" and not any(one.stands for one in known.records)

@@ -186,7 +186,8 @@ class Settling:
             and not translator.from_canonical({name: job.told[name]}, result.raw, self._tables)
         }
         between, alone = self._between(record_type, job, result, translator)
-        delta = job.told | kept | meant
+        standing = _own(job, job.wanted)  # what of it was not written was read there
+        delta = standing | job.told | kept | meant
         version = version_order(told.version)
         return Success(job, result, said, version, old | delta, kept, delta, unheard, between, alone)
 
@@ -295,7 +296,7 @@ def _agreed(job: Job) -> Base | None:
     linked = job.linked
     if linked is None or linked.id is None or linked.external_id is None:
         return None
-    own = {name: value for name, value in job.wanted.items() if name in DERIVED[job.known.view.kind]}
+    own = _own(job, job.wanted)
     delta = {name: value for name, value in (job.there | own).items() if linked.view.base.get(name) != value}
     if not delta:
         return None
@@ -303,8 +304,13 @@ def _agreed(job: Job) -> Base | None:
 
 
 def _base(one: Success, row_id: int) -> Base:
-    own = {name: value for name, value in one.delta.items() if name in DERIVED[one.job.known.view.kind]}
-    return Base(row_id, one.result.id, one.delta, one.version, one.alone, own, tuple(sorted(one.unheard)))
+    own, forget = _own(one.job, one.delta), tuple(sorted(one.unheard))
+    return Base(row_id, one.result.id, one.delta, one.version, one.alone, own, forget, one.job.unread)
+
+
+def _own(job: Job, fields: Fields) -> Fields:
+    """Of these what only we may say."""
+    return {name: value for name, value in fields.items() if name in DERIVED[job.known.view.kind]}
 
 
 def _refused(one: Success, error: BusError) -> Failure:

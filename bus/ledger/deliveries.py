@@ -82,9 +82,10 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
 
 
 def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
-    """Nothing is due any more for these; one in flight is left to its lane, which will find nothing to do.
+    """Nothing is due any more for these. One in flight is due once more after it.
 
-    A dead one that became right by itself ends its letter.
+    What its lane has looked up may be old, and it is about to write that. A dead one that became right by itself ends
+    its letter.
     """
     by_system: dict[str, list[UUID]] = {}
     for entity, system in sorted(pairs):
@@ -93,13 +94,14 @@ def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
         run(
             connection,
             """WITH settled AS (
-                 UPDATE delivery SET state = 'idle', updated_at = now()
-                 WHERE entity_id = ANY(%(some)s) AND system = %(system)s
-                   AND state IN ('due', 'dead') AND lease IS NULL
-                 RETURNING entity_id)
+                 UPDATE delivery SET state = CASE WHEN lease IS NULL THEN 'idle' ELSE state END,
+                        wanted = wanted + (lease IS NOT NULL)::int, updated_at = now()
+                 WHERE entity_id = ANY(%(some)s) AND system = %(system)s AND state IN ('due', 'dead')
+                 RETURNING entity_id, state)
                UPDATE dead_letter SET state = 'resolved', ended_at = now() FROM settled
-               WHERE dead_letter.entity_id = settled.entity_id AND dead_letter.system = %(system)s
-                 AND dead_letter.event_seq IS NULL AND dead_letter.state IN ('open', 'retried')""",
+               WHERE settled.state = 'idle' AND dead_letter.entity_id = settled.entity_id
+                 AND dead_letter.system = %(system)s AND dead_letter.event_seq IS NULL
+                 AND dead_letter.state IN ('open', 'retried')""",
             {"some": some, "system": system},
         )
 

@@ -31,6 +31,11 @@ class Linked:
     heard_at: datetime | None = None
     """Of a record without versions: when the reading began that was heard last, by the ledger's clock."""
 
+    @property
+    def stands(self) -> bool:
+        """Is it at its system, as far as we know? One that is only to be made there is not, until a call was sent."""
+        return self.state == "linked" or (self.state == "creating" and self.creating_since is not None)
+
 
 @dataclass(slots=True)
 class Known:
@@ -204,7 +209,7 @@ def _as_stored(said: Mapping[str, Said]) -> list[list[str]]:
 def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, dict[UUID, Fields]]:
     """Fields of the payments of each order. Whoever changes a payment holds its order's lock.
 
-    One that was deleted wherever it was is money that nobody has.
+    One that was deleted wherever it was is money that nobody has: it stands nowhere, be it still to be made somewhere.
     """
     families: dict[UUID, dict[UUID, Fields]] = {parent: {} for parent in parents}
     if not families:
@@ -212,7 +217,8 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
     for row in rows(
         connection,
         """SELECT id, parent_id, fields FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL
-             AND EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id AND state <> 'deleted')""",
+             AND EXISTS (SELECT 1 FROM record WHERE record.entity_id = entity.id
+                           AND (state = 'linked' OR state = 'creating' AND creating_since IS NOT NULL))""",
         [list(parents)],
     ):
         families[row["parent_id"]][row["id"]] = row["fields"]

@@ -8,7 +8,10 @@ from uuid import UUID
 
 from bus.ledger import erased
 from bus.ledger.database import Connection, LostRace, bulk, columns, one, rows, run
-from bus.model import Fields
+from bus.model import DERIVED, Fields
+
+_DERIVED = sorted(frozenset().union(*DERIVED.values()))
+"""Fields that only we may say, of any kind of entity: no event ever tells what became of a write of one."""
 
 
 def begin_creating(connection: Connection, entities: Collection[UUID], system: str, record_type: str) -> set[UUID]:
@@ -96,15 +99,22 @@ def broke_off(connection: Connection, system: str, lease: UUID, ids: Collection[
     )
 
 
-def telling(connection: Connection, told: Mapping[int, Fields]) -> None:
-    """Note what updates are about to say, by record: whoever reads it before our answer is in knows it for our word."""
+def telling(connection: Connection, told: Mapping[int, Fields], unread: Collection[int] = ()) -> None:
+    """Note what updates are about to say, by record: whoever reads it before our answer is in knows it for our word.
+
+    What only we may say is not known there from now on until an answer is in, and so it is due: be the answer lost, and
+    what we want to say what it said before. `unread`: records that are written without a look at them; of what else we
+    told them nobody knows any more than before.
+    """
     if not told:
         return
     run(
         connection,
-        """UPDATE record SET telling = new.told FROM jsonb_to_recordset(%s) AS new(id bigint, told jsonb)
-           WHERE record.id = new.id""",
-        [bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())])],
+        """UPDATE record SET
+             base = base - ARRAY(SELECT key FROM jsonb_object_keys(new.told) AS key WHERE key = ANY(%s)),
+             telling = CASE WHEN record.id = ANY(%s) THEN telling ELSE '{}' END || new.told
+           FROM jsonb_to_recordset(%s) AS new(id bigint, told jsonb) WHERE record.id = new.id""",
+        [_DERIVED, list(unread), bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())])],
     )
 
 
@@ -185,6 +195,8 @@ class Base:
     """Of it, what only we may say: no event ever tells it."""
     forget: tuple[str, ...] = ()
     """What is not known of it any more."""
+    unread: bool = False
+    """It was written without a look at it: what else we told it before is as unknown as it was."""
 
 
 def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
@@ -202,10 +214,10 @@ def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
                                '{}'),
              version = greatest(record.version, new.version),
              ours = new.ours AND coalesce(record.version <= new.version, true),
-             external_id = new.external_id, state = 'linked', promised = '{}', telling = '{}', written_at = now(),
-             updated_at = now()
+             external_id = new.external_id, state = 'linked', promised = '{}', written_at = now(), updated_at = now(),
+             telling = CASE WHEN new.unread THEN telling - ARRAY(SELECT jsonb_object_keys(new.delta)) ELSE '{}' END
            FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, delta jsonb, version bigint, ours boolean,
-                                              own jsonb, forget jsonb)
+                                              own jsonb, forget jsonb, unread boolean)
            WHERE record.id = new.id""",
         [erased.NAMES, bulk([columns(item) for item in bases])],
     )

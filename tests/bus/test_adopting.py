@@ -1,10 +1,12 @@
 """Which payment one is that several tell of: over a real ledger, through the path."""
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import pytest
 
 from bus.errors import BadInput
+from bus.ledger import records
 from tests.bus.ledger.middle import Middle, built, config, gone, order, payment, rub, said, to_order
 
 LATER, LATEST = "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
@@ -184,6 +186,42 @@ def test_one_that_another_system_still_has_is(middle: Middle) -> None:
     middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
     middle.take(gone("onec", "payment", "payment/g:1"))
     assert total(middle) == "500.00"
+
+
+@pytest.mark.parametrize(("sent", "stands"), [(False, "0.00"), (True, "500.00")], ids=["never sent", "sent"])
+def test_one_that_we_were_only_going_to_make_somewhere_is_not_there(middle: Middle, sent: bool, stands: str) -> None:
+    """The shop does not have the order, and the payment was waiting for it; of a call that was sent nobody knows."""
+    middle.take(order(1, total=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    payment_id = begin(middle, sent=sent)
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    assert total(middle) == stands
+    assert middle.due(payment_id) == ({"shop"} if sent else set())
+    middle.take(order(1, LATEST, comment="x"))
+    assert total(middle) == stands
+    middle.take(paid("g:1", "onec", at="2026-10-07T10:00:00Z", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00", "its mark was taken off again"
+    assert middle.due(payment_id) == {"shop"}
+
+
+def test_neither_is_one_that_we_made_and_somebody_deleted(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    ours = [{"system": "bus", "type": "payment", "id": str(begin(middle, sent=True))}]
+    middle.take(paid("5", "shop", order=to_order(1), amount=rub(500), records=ours))
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    assert total(middle) == "500.00"
+    middle.take(gone("shop", "payment", "payment/5"))
+    assert total(middle) == "0.00"
+    middle.take(order(1, LATEST, comment="x"))
+    assert total(middle) == "0.00"
+
+
+def begin(middle: Middle, *, sent: bool) -> UUID:
+    """Let the shop's lane begin to make the payment there, and send the call or not."""
+    payment_id = middle.entity("onec/payment/g:1", "payment").id
+    with middle.ledger.transaction() as connection:
+        records.begin_creating(connection, [payment_id], "shop", "payment")
+        records.promise(connection, "shop", {payment_id: {"status": "paid"}} if sent else {})
+    return payment_id
 
 
 MONEY = [{"system": "money", "type": "payment", "id": "2026-10-05:7:500.00:7707083893"}]

@@ -298,6 +298,47 @@ def test_a_batch_cut_off_in_its_middle_is_finished_and_not_repeated(world: World
     assert world.letters() == []
 
 
+BACK = [({"status": "refunded"}, "Возврат"), (None, "Не оплачен")]
+"""How money goes again that nobody knows the CRM was told of, and what the deal says then."""
+
+
+@pytest.mark.parametrize(("said", "status"), BACK, ids=["given back", "deleted"])
+def test_what_the_payments_lane_told_without_an_answer_does_not_stand(
+    world: World, said: dict[str, Any] | None, status: str
+) -> None:
+    """The sum is again what the bus last knew there, and the lane looks at nothing: nobody else would ever tell."""
+    order = world.order()
+    world.settle()
+    world.portal.webhooks.clear()
+    world.portal.faults.add({"kind": "error_after", "method": "crm.item.update", "count": 1})
+    hear(world, paid(order, "370"))
+    world.wiring.lane("crm", True)._sending.take()
+    assert shows(world, order) == (370, "Оплачен частично")
+    event = paid(order, "370") | {"time": "2026-10-05T10:00:01Z"}
+    hear(world, event | {"data": event["data"] | said} if said else deleted(event))
+    world.settle()
+    assert shows(world, order) == (0, status)
+    before = world.writes()
+    world.wiring.pipeline.look_over()
+    world.settle()
+    assert world.writes() == before
+
+
+def hear(world: World, event: dict[str, Any]) -> None:
+    world.wiring.publisher.publish(event)
+    events, world.bells.published = world.bells.published, []
+    world.wiring.pipeline.process(events)
+
+
+def deleted(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name != "data"} | {"type": "payment.deleted"}
+
+
+def shows(world: World, order: int) -> tuple[float, str]:
+    deal = world.deal_of(order)
+    return deal["UF_CRM_PAID_TOTAL"], deal["UF_CRM_PAYMENT_STATUS"]
+
+
 def updates(world: World) -> int:
     """Updates of deals that the portal carried out."""
     lines = world.portal.calls.since()

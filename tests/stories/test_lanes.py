@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bus.ports import Notification
 from tests.stories.world import World, build
 
@@ -111,6 +113,34 @@ def test_a_change_that_arrives_while_its_delivery_is_in_flight_is_sent_after_it_
     assert world.deal_of(order)["comments"] == "Ещё одно"
     assert world.deal_of(order)["stageId"] == "PREPARATION"
     assert world.writes() == before + 2
+
+
+@pytest.mark.parametrize("moment", ["fetch", "write"])
+def test_a_change_that_is_taken_back_while_its_delivery_is_in_flight_does_not_stand(world: World, moment: str) -> None:
+    """To the bus nothing differs then: the deal says still what it said before, and is told something else just now."""
+    (order,) = linked(world, 1)
+    commented(world, order, "A")
+    world.settle()
+    commented(world, order, "B")
+    world.wiring.pipeline.process(_published(world))
+    adapter, taken_back = world.wiring.lane("crm", False)._sending._adapter, []
+    call = getattr(adapter, moment)
+
+    def meanwhile(*asked: Any) -> Any:
+        if not taken_back:
+            taken_back.append(commented(world, order, "A"))
+            world.wiring.pipeline.process(_published(world))
+        return call(*asked)
+
+    setattr(adapter, moment, meanwhile)
+    world.settle()
+    assert world.deal_of(order)["comments"] == "A"
+
+
+def commented(world: World, order: int, comment: str) -> None:
+    world.clock.ahead_s += 5
+    world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": comment}})
+    world.shop.outbox.flush(5)
 
 
 def test_a_system_that_is_away_costs_its_deliveries_no_attempts(database_url: str, broker_url: str) -> None:

@@ -157,6 +157,20 @@ def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_crm(wo
     assert world.deal_of(order)["comments"] == world.shop_order(order)["comments"] == "edited in between"
 
 
+def test_a_persons_edit_of_the_very_field_that_we_are_about_to_write_over_is_heard_first(world: World) -> None:
+    """He is the later one, or as late and first in the order of the rule: what we wrote over him is put back."""
+    order = world.order()
+    world.settle()
+    deal = world.deal_of(order)["id"]
+    edit = {"do": "edit_deal", "fields": {"comments": "the manager's"}}
+    world.portal.faults.add(
+        {"kind": "user_edit_between", "method": "crm.item.list", "id": deal, "count": 1, "edit": edit}
+    )
+    world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "the customer's"}})
+    world.settle()
+    assert world.deal_of(order)["comments"] == world.shop_order(order)["comments"] == "the manager's"
+
+
 def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_shop(world: World) -> None:
     order = world.order()
     world.settle()

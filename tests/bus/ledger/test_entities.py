@@ -7,6 +7,7 @@ from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from bus.ledger import deliveries, entities, letters, records
 from bus.ledger.database import Connection
@@ -209,6 +210,32 @@ def test_what_only_we_say_is_kept_though_a_newer_version_came_before_our_answer(
         own = {"payment_status": "paid"}
         records.set_bases(connection, [records.Base(record.id, "7", delta, 19, own=own)])
     assert middle.one("SELECT base FROM record")["base"] == {"comment": "newer", "payment_status": "paid"}
+
+
+TOLD = {"status": "paid", "payment_status": "paid"}
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_what_only_we_say_is_not_known_from_the_telling_to_the_answer(middle: Middle, unread: bool) -> None:
+    """What events tell of keeps its base; of an unread record all else that we told stays unanswered."""
+    record = holding(middle, {"status": "new", "paid_total": None, "payment_status": "unpaid"})
+    with middle.ledger.transaction() as connection:
+        records.telling(connection, {record: TOLD})
+        records.telling(connection, {record: {"payment_status": "unpaid"}}, [record] if unread else [])
+    row = middle.one("SELECT base, telling FROM record")
+    assert row["base"] == {"status": "new", "paid_total": None}
+    assert row["telling"] == {"payment_status": "unpaid"} | ({"status": "paid"} if unread else {})
+    with middle.ledger.transaction() as connection:
+        records.set_bases(connection, [records.Base(record, "7", {"payment_status": "unpaid"}, 22, unread=unread)])
+    row = middle.one("SELECT base, telling FROM record")
+    assert row["base"] == {"status": "new", "paid_total": None, "payment_status": "unpaid"}
+    assert row["telling"] == ({"status": "paid"} if unread else {})
+
+
+def holding(middle: Middle, base: dict) -> int:
+    """A deal's record that holds this."""
+    middle.take(deal(7, version=20, comment="x"))
+    return int(middle.one("UPDATE record SET base = %s RETURNING id", Jsonb(base))["id"])
 
 
 def test_a_call_that_is_not_ours_any_more_does_not_tell_that_it_broke_off(connection: Connection) -> None:
