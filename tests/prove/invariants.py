@@ -25,8 +25,12 @@ _SUFFIX = 25
 
 
 def every_accepted_event_has_an_explained_end(evening: Evening) -> None:
-    """1. Nothing is pending, claimed or only noted; what is dead has a letter; what waits has a name and a deadline."""
+    """1. Nothing is pending, claimed or only noted; what is dead has a letter; what waits has a name and a deadline.
+
+    And no money waits for an order that is there under the number that it names.
+    """
     letters = {row["event_seq"] for row in evening.house.rows("SELECT event_seq FROM dead_letter")}
+    numbers = _numbers_of_the_shop(evening)
     rows = evening.house.rows("SELECT * FROM event ORDER BY seq")
     for row in rows:
         evening.tally.met("outcome", row["outcome"] or row["state"].upper())
@@ -35,6 +39,9 @@ def every_accepted_event_has_an_explained_end(evening: Evening) -> None:
         waits = row["state"] == "waiting" and row["waits_for"] and row["deadline"]
         if not (ended or explained or waits):
             raise Broken(f"event {row['seq']} of {row['source']}, {row['subject']}: {row['state']}, {row['outcome']}")
+        named = row["source"] == "bank" and row["data"]["order"]["number"] in numbers
+        if named and row["state"] != "done":
+            raise Broken(f"event {row['seq']}: the bank's money is {row['state']}, and its order is there")
         if row["outcome"] == "OVERRULED" and not _named(evening, row):
             raise Broken(f"event {row['seq']} was overruled, and no rule is named")
     known = {(row["source"], row["id"]) for row in rows}
@@ -43,14 +50,37 @@ def every_accepted_event_has_an_explained_end(evening: Evening) -> None:
             raise Broken(f"the bank was answered that event {told['id']} is taken, and it is not in the journal")
 
 
+def _numbers_of_the_shop(evening: Evening) -> set[str]:
+    """Of its orders that the ledger knows."""
+    orders = evening.house.shop.orders.table.rows
+    found = (one for some in evening.records.values() for one in some)
+    linked = {one["external_id"] for one in found if (one["system"], one["type"], one["state"]) == _SHOPS_ORDER}
+    return {str(row["accountNumber"]) for key, row in orders.items() if str(key) in linked}
+
+
+_SHOPS_ORDER = ("shop", "order", "linked")
+
+
 def _named(evening: Evening, row: Row) -> bool:
     """An overruled event says why itself, or the history does."""
     lines = "SELECT 1 FROM history WHERE event_seq = %s AND what = 'overruled' AND rule IS NOT NULL"
     return bool(row["error"]) or bool(evening.house.rows(lines, row["seq"]))
 
 
+_MADE_AGAIN = """
+    SELECT gone.entity_id, gone.system FROM history gone JOIN history made USING (entity_id, system)
+    WHERE gone.field = 'record' AND starts_with(gone.rule, 'deleted there')
+      AND made.what = 'created' AND made.id > gone.id
+"""
+
+
 def one_link_never_has_two_records(evening: Evening) -> None:
-    """2. Nothing that the bus made is there twice: by its own key, by an entity's records, by an order's deals."""
+    """2. Nothing that the bus made is there twice: by its own key, by an entity's records, by an order's deals.
+
+    Nor is it made again where somebody deleted it (README: deletions are noted, not followed).
+    """
+    for row in evening.house.rows(_MADE_AGAIN):
+        raise Broken(f"entity {row['entity_id']} was deleted in {row['system']}, and made there again")
     for entity, records in evening.records.items():
         if evening.entities.get(entity, {}).get("kind") == "counterparty":
             continue  # a system may have one twice: people enter them (README, Counterparties)

@@ -1,7 +1,8 @@
 """`python -m tests.prove.mutations`: break the bus on purpose, one bug at a time, and see whether the histories notice.
 
 Each mutant of mutants.yaml is put into a copy of the tree, never into the tree itself, and histories are played there
-until one fails or the seeds are used up. One that lives shows a history that is too weak, or an invariant that is.
+until one fails or the seeds are used up; or, where it names one, a test of the ordinary suite is run. One that lives
+shows a history that is too weak, or an invariant that is.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ class Mutant:
     old: str
     new: str
     breaks: str
-    caught_by: tuple[int, ...]
+    caught_by: tuple[int, ...] = ()
+    """The invariants of histories that are meant to see it."""
+    test: str = ""
+    """Or the test that does."""
 
     def applied(self, text: str) -> str:
         """The file with the bug in it. Raises Stale."""
@@ -63,7 +67,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one mutant: the sentence that caught it, with the seed; or why there is none."""
+    """What became of one mutant: the sentence that caught it, with the seed, or the test; or neither."""
 
     mutant: str
     caught: bool
@@ -75,7 +79,7 @@ class Verdict:
 def mutants() -> list[Mutant]:
     """All of them, in the order of the file."""
     found = yaml.safe_load(MUTANTS.read_text(encoding="utf-8"))
-    return [Mutant(**{**one, "caught_by": tuple(one["caught_by"])}) for one in found]
+    return [Mutant(**{**one, "caught_by": tuple(one.get("caught_by", ()))}) for one in found]
 
 
 def _same(lines: Sequence[str], old: Sequence[str]) -> bool:
@@ -97,18 +101,28 @@ def _copy(mutant: Mutant | None) -> Iterator[Path]:
 
 
 def judged(mutant: Mutant | None, *, seeds: int, first: int) -> Verdict:
-    """Play histories on a tree with this bug (None: without any) until one fails.
+    """Play histories on a tree with this bug (None: without any) until one fails, or run the test that it names.
 
-    Raises Stale where the patch does not apply, RuntimeError where the histories could not be played at all.
+    Raises Stale where the patch does not apply, RuntimeError where there was nothing to judge by.
     """
     name, begun = mutant.name if mutant else "none", time.monotonic()
     with _copy(mutant) as tree:
-        answer = _played(tree, seeds=seeds, first=first)
+        if mutant is not None and mutant.test:
+            failed = _failed_test(tree, mutant.test)
+        else:
+            failed = next(iter(_played(tree, seeds=seeds, first=first)["failures"]), None)
     seconds = round(time.monotonic() - begun, 1)
-    failed = answer["failures"][0] if answer["failures"] else None
     if failed is None:
         return Verdict(name, caught=False, by="", seed=None, seconds=seconds)
     return Verdict(name, caught=True, by=failed["sentence"], seed=failed["seed"], seconds=seconds)
+
+
+def _failed_test(tree: Path, *tests: str) -> dict[str, Any] | None:
+    """Whether these tests fail there. Raises RuntimeError where they could not be run at all."""
+    said, code = _run([sys.executable, "-m", "pytest", "-q", "-x", *tests], tree, seconds=SECONDS * 2)
+    if code not in (0, 1):
+        raise RuntimeError(f"{' '.join(tests)} could not be run ({code}): {said[-2000:]}")
+    return {"sentence": " ".join(tests), "seed": None} if code else None
 
 
 def _played(tree: Path, *, seeds: int, first: int) -> dict[str, Any]:
@@ -182,15 +196,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _all(chosen: Sequence[Mutant], *, seeds: int, first: int, jobs: int) -> Iterator[Verdict]:
     """First the tree as it is: where that fails, no mutant can be caught."""
-    sound = judged(None, seeds=seeds, first=first)
-    if sound.caught:
-        raise RuntimeError(f"without any mutant seed {sound.seed} fails: {sound.by}")
-    _say(f"{'without any':42} {'green':70} {sound.seconds:7.1f} s")
+    histories = any(not one.test for one in chosen)
+    _without_any([one.test for one in chosen if one.test], seeds=seeds if histories else 0, first=first)
     with ThreadPoolExecutor(jobs) as pool:
         for verdict in pool.map(partial(judged, seeds=seeds, first=first), chosen):
-            end = f"seed {verdict.seed}: {verdict.by}" if verdict.caught else f"LIVES after {seeds} seeds"
-            _say(f"{verdict.mutant:42} {end:70} {verdict.seconds:7.1f} s")
+            _say(f"{verdict.mutant:42} {_end_of(verdict):70} {verdict.seconds:7.1f} s")
             yield verdict
+
+
+def _without_any(tests: Sequence[str], *, seeds: int, first: int) -> None:
+    """Raises RuntimeError where a history or a test fails without any mutant."""
+    begun = time.monotonic()
+    sound = judged(None, seeds=seeds, first=first) if seeds else None
+    if sound is not None and sound.caught:
+        raise RuntimeError(f"without any mutant seed {sound.seed} fails: {sound.by}")
+    with _copy(None) as tree:
+        if tests and _failed_test(tree, *tests):
+            raise RuntimeError(f"without any mutant one of these fails: {', '.join(tests)}")
+    _say(f"{'without any':42} {'green':70} {time.monotonic() - begun:7.1f} s")
+
+
+def _end_of(verdict: Verdict) -> str:
+    if not verdict.caught:
+        return "LIVES"
+    return verdict.by if verdict.seed is None else f"seed {verdict.seed}: {verdict.by}"
 
 
 def _plain(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

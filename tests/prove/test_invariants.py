@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 
 from bus.embedded import Server
+from bus.envelope import parse
 from tests.prove import invariants
 from tests.prove.evening import Broken, Evening, look
 from tests.prove.house import House, opened
@@ -69,6 +71,22 @@ def test_an_event_without_an_explained_end_is_told(day: Day, broken: str) -> Non
         invariants.every_accepted_event_has_an_explained_end(day.evening())
 
 
+@pytest.mark.parametrize(("number", "told"), [("1001", True), ("1009", False)])
+def test_money_that_waits_for_an_order_that_is_there_is_told(day: Day, number: str, told: bool) -> None:
+    money = {"order": {"number": number}, "amount": {"amount": "10.00", "currency": "RUB"}, "status": "paid"}
+    event = parse({**_MONEY, "time": day.house.bus.ledger.now().isoformat(), "data": money})
+    day.house.bus.pipeline.process([event])
+    day.house.rows(
+        """UPDATE event SET state = 'waiting', outcome = NULL, waits_for = 'number/shop/1001', deadline = now()
+           WHERE source = 'bank' RETURNING seq"""
+    )
+    with pytest.raises(Broken, match="its order is there") if told else nullcontext():
+        invariants.every_accepted_event_has_an_explained_end(day.evening())
+
+
+_MONEY = {"source": "bank", "type": "payment.changed", "subject": "payment/1"}
+
+
 def test_an_event_that_was_accepted_and_is_nowhere_is_told(day: Day) -> None:
     day.people.bank.append({"id": "17", "accepted": True, "order": "1001"})
     with pytest.raises(Broken, match="not in the journal"):
@@ -89,6 +107,19 @@ def test_a_second_contact_of_our_making_is_told(day: Day) -> None:
     fields = {"name": first["name"], "lastName": first["lastName"], "fm": phone}
     day.house.portal.call("crm.item.add", {"entityTypeId": 3, "fields": fields})
     with pytest.raises(Broken, match="2 namesakes bear the key"):
+        invariants.one_link_never_has_two_records(day.evening())
+
+
+@pytest.mark.parametrize(("deleted", "told"), [(True, True), (False, False)])
+def test_a_deal_that_is_made_again_after_its_deletion_is_told(day: Day, deleted: bool, told: bool) -> None:
+    if deleted:
+        day.people.delete_deal(0)
+        day.play.rest(reconciles=True)
+    day.house.rows(
+        """INSERT INTO history (entity_id, actor, what, system, field)
+           SELECT id, 'bus', 'created', 'crm', 'comment' FROM entity WHERE kind = 'order' RETURNING id"""
+    )
+    with pytest.raises(Broken, match="made there again") if told else nullcontext():
         invariants.one_link_never_has_two_records(day.evening())
 
 

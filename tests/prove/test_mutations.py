@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.prove.mutations import ROOT, Mutant, Stale, main, mutants
+from tests.prove.mutations import ROOT, Mutant, Stale, judged, main, mutants
 
 ALL = mutants()
 
@@ -22,10 +22,16 @@ def test_each_patch_applies_and_leaves_a_module_that_can_be_compiled(mutant):
 
 
 def test_there_are_enough_and_each_has_a_name_and_an_invariant_of_its_own():
-    assert len(ALL) >= 15
+    assert len(ALL) >= 25
     assert len({one.name for one in ALL}) == len(ALL)
-    assert all(one.caught_by and set(one.caught_by) <= set(range(1, 11)) for one in ALL)
+    assert all(bool(one.caught_by) != bool(one.test) and set(one.caught_by) <= set(range(1, 11)) for one in ALL)
     assert {number for one in ALL for number in one.caught_by} >= {1, 2, 3, 4, 5, 6, 7, 9, 10}
+
+
+@pytest.mark.parametrize("test", [one.test for one in ALL if one.test])
+def test_a_test_that_is_named_is_there(test):
+    file, _, name = test.partition("::")
+    assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def test_a_patch_replaces_whole_lines_and_keeps_their_indentation():
@@ -39,6 +45,13 @@ def test_a_patch_replaces_whole_lines_and_keeps_their_indentation():
 def test_a_patch_whose_place_is_not_there_exactly_once_is_an_error(text):
     with pytest.raises(Stale, match=r"one: \d places in a.py read 'a = 1'"):
         a_mutant("a = 1").applied(text)
+
+
+@pytest.mark.parametrize(("new", "caught"), [("return GiveUp()", True), ("return Again(error.until, False)", False)])
+def test_a_mutant_that_names_a_test_is_caught_where_that_fails(new, caught):
+    old, test = "return Again(error.until, counts=False)", "tests/bus/test_retry.py"
+    verdict = judged(Mutant("one", "bus/retry.py", old, new, "everything", test=test), seeds=0, first=1)
+    assert (verdict.caught, verdict.by) == (caught, test if caught else "")
 
 
 def test_an_unknown_name_is_told_with_those_there_are(capsys):
