@@ -4,7 +4,7 @@
     one is expected, of the same amount                                 -> that one
     the books tell of it, and so far only others told of such a one     -> that one: all money stands in the books once
     others tell of it, and so far only the books told of such a one     -> that one
-    what is only expected                                               -> never one that was received
+    what is only expected                                               -> one that was received, if heard of with it
     we made the one for somebody whom a restored ledger forgot          -> that one: here he is
 
 What gives money back is told apart from what brought it. No system has one payment twice.
@@ -31,6 +31,8 @@ class _Payment:
     """Where it is."""
     made: set[str] = field(default_factory=set)
     """Where we made it, by its own word, for a payment that the ledger knows nothing of: it was restored since."""
+    begun: bool = False
+    """Nobody told of it before this very batch."""
 
     @property
     def forgotten(self) -> bool:
@@ -57,15 +59,17 @@ class Adopting:
         fitting.sort(key=lambda one: not _same_number(one, said))
         return fitting[0].entity if fitting else None
 
-    def met(self, order: UUID, source: str, said: Fields, entity: UUID, *, forgotten: bool = False) -> None:
-        """It is this payment: the next one of the batch may be the same.
+    def met(
+        self, order: UUID, source: str, said: Fields, entity: UUID, *, forgotten: bool = False, begun: bool = False
+    ) -> None:
+        """It is this payment, which the batch may have `begun`: the next one of the batch may be the same.
 
         What came in is not expected again because a record tells so that was read before, or lies behind.
         """
         some = self._payments.setdefault(order, [])
         known = next((one for one in some if one.entity == entity), None)
         if known is None:
-            some.append(known := _Payment(entity, {}))
+            some.append(known := _Payment(entity, {}, begun=begun))
         heard = {name: value for name, value in said.items() if value is not None}
         if known["status"] and heard.get("status") == PaymentState.PENDING:
             del heard["status"]
@@ -83,7 +87,7 @@ class Adopting:
         if one["status"] == PaymentState.PENDING or _same_number(one, said):
             return True
         if state in (None, PaymentState.PENDING):
-            return False
+            return one.begun and state is not None
         if forgotten or one.forgotten:
             return True
         return not any((system in self._books) == (source in self._books) for system in one.systems)

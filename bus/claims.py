@@ -10,18 +10,22 @@ from redis.exceptions import RedisError
 from bus.ports import Redis
 
 _TAKE = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
+_KEEP = "return redis.call('SET', KEYS[1], 'kept', 'PX', ARGV[1])"
+_KEPT = "return redis.call('GET', KEYS[1]) == 'kept' and redis.call('PTTL', KEYS[1]) or 0"
 _DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Claims:
     """Who holds a claim creates; another comes back later and finds what was created.
 
-    A claim that was not dropped, because its holder died, lapses after `life_s`. Names are hashed: they may be a
-    person's. Without Redis every claim is granted, which is no worse than having none.
+    A claim that was not dropped, because its holder died, lapses after `life_s`, and not before `late_s`: what he asked
+    for may still be at work for so long. Names are hashed: they may be a person's. Without Redis every claim is
+    granted, which is no worse than having none.
     """
 
-    def __init__(self, client: Redis, system: str, *, life_s: float = 30.0) -> None:
-        self._client, self._system, self._life_ms = client, system, int(life_s * 1000)
+    def __init__(self, client: Redis, system: str, *, life_s: float = 30.0, late_s: float = 0.0) -> None:
+        self._client, self._system = client, system
+        self._life_ms, self._late_ms = int(max(life_s, late_s) * 1000), max(int(late_s * 1000), 1)
         self._token = secrets.token_hex(8)
 
     def take(self, name: str) -> bool:
@@ -30,6 +34,20 @@ class Claims:
             return bool(self._client.eval(_TAKE, 1, self._key(name), self._token, str(self._life_ms)))
         except RedisError:
             return True
+
+    def keep(self, name: str) -> None:
+        """Let nobody have a name for `late_s`: the answer to what was asked under it was lost."""
+        try:
+            self._client.eval(_KEEP, 1, self._key(name), str(self._late_ms))
+        except RedisError:
+            return
+
+    def kept(self, name: str) -> float:
+        """Seconds for which nobody will have it. 0: it is free, or somebody has it who will soon give it back."""
+        try:
+            return max(int(str(self._client.eval(_KEPT, 1, self._key(name)))), 0) / 1000
+        except RedisError:
+            return 0.0
 
     def drop(self, name: str) -> None:
         """Give a claim back; one that has lapsed and is somebody else's now is left to him."""

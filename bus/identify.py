@@ -15,7 +15,7 @@ from bus.keys import clash, keys_of
 from bus.ledger import entities, questions
 from bus.ledger.database import Connection, LostRace, Row
 from bus.ledger.questions import Question
-from bus.model import Kind, flatten
+from bus.model import Kind, PaymentState, flatten
 from bus.recognising import Recogniser
 
 _MADE = "bus/made/"
@@ -98,10 +98,28 @@ def _identify_kind(connection: Connection, sought: Sought, config: Config, answe
         find_orders(connection, sought, config, answer)
         search.money = _adopting(connection, sought, config, answer)
     search.names = _names_in_question(connection, sought)
-    for row in sought.rows:
+    for row in _expected_last(sought) if sought.kind == "payment" else sought.rows:
         if not answer.held_back(row["seq"]):
             search.take(row)
     _learn(connection, search)
+
+
+def _expected_last(sought: Sought) -> list[Row]:
+    """What strange records only expect comes after what was received, each by its last word.
+
+    What of the others' money is this system's own is known then; of the rest what is heard together may be one, whoever
+    was heard first (bus.adopting).
+    """
+    words: dict[tuple[str, str], list[Row]] = {}
+    for row in sought.rows:
+        words.setdefault((row["source"], row["subject"]), []).append(row)
+    expected = [some for some in words.values() if all(_is_expected(row, sought) for row in some)]
+    last = {row["seq"] for some in expected for row in some}
+    return [row for row in sought.rows if row["seq"] not in last] + [row for some in expected for row in some[::-1]]
+
+
+def _is_expected(row: Row, sought: Sought) -> bool:
+    return not sought.is_known(row) and (row["data"] or {}).get("status") == PaymentState.PENDING
 
 
 @dataclass(slots=True)
@@ -153,7 +171,8 @@ class _Search:
         if not found and (adopted := self.money.adopted(order, source, said, forgotten=forgotten)):
             found = {adopted}
         if found := found or self._begun(row):
-            self.money.met(order, source, said, min(found), forgotten=forgotten)
+            begun = not found.isdisjoint(self.new)
+            self.money.met(order, source, said, min(found), forgotten=forgotten, begun=begun)
         return found
 
     def _begun(self, row: Row) -> set[UUID]:

@@ -210,7 +210,7 @@ class Pipeline:
         journal.finish(connection, batch.endings)
         erased.take_out(connection, batch.of_erased())
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
-        recognised = self._recognition(connection, who, batch, gathered)
+        recognised, answered = self._recognition(connection, who, batch, gathered)
         done.outcomes[Outcome.WAITING] += len(who.waits_for)
         letters.write(connection, list(batch.letters.values()))
         letters.resolve_events(connection, [end.seq for end in batch.endings if end.outcome is not Outcome.DEAD])
@@ -218,6 +218,8 @@ class Pipeline:
         conflicts.agree(connection, batch.agreed)
         history.write(connection, batch.lines)
         done.lanes = {(item.system, item.priority <= channels.URGENT) for item in self._mark(connection, batch)}
+        deliveries.hasten(connection, answered)
+        done.lanes |= {(system, False) for _, system in answered}
         done.lanes |= self._ask_for(connection, who)
         journal.notify(connection, list(batch.again))
         done.lanes |= {(item.system, item.priority == channels.URGENT) for item in batch.again}
@@ -225,19 +227,21 @@ class Pipeline:
         _closing_lines(gathered, batch)
         return done
 
-    def _recognition(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> set[str]:
+    def _recognition(
+        self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]
+    ) -> tuple[set[str], list[tuple[UUID, str]]]:
         """What people are to be asked, what need not be asked any more, and by what counterparties are found.
 
-        Returns what may wait for an answer that is not needed any more.
+        Returns what may wait for an answer that is not needed any more: events, by what they wait for, and deliveries.
         """
         questions.ask(connection, list(who.asks.values()), seconds=self._config.limits.wait_deadline_s)
         ended = who.entity.keys() | who.unwanted.keys()
         told = [row for row in gathered if row["kind"] != "order" and row["seq"] in ended]
         met = {(row["source"], who.entity[row["seq"]]) for row in told if row["seq"] in who.entity}
-        questions.moot(connection, {(row["source"], row["subject"]) for row in told}, met)
+        answered = questions.moot(connection, {(row["source"], row["subject"]) for row in told}, met)
         parties = [known for known in batch.known.values() if known.view.kind == "counterparty" and known.dirty]
         traits.put(connection, {known.id: matching.traits(known.view.fields) for known in parties})
-        return {questions.key(row["source"], row["subject"]) for row in told}
+        return {questions.key(row["source"], row["subject"]) for row in told}, answered
 
     def _mark(self, connection: Connection, batch: Batch) -> list[Due]:
         """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""

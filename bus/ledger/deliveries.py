@@ -81,6 +81,17 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
     )
 
 
+def hasten(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
+    """What these waited for has come: those that are put off are due now. One that is in flight is left alone."""
+    if pairs:
+        run(
+            connection,
+            """UPDATE delivery SET due_at = now(), updated_at = now() WHERE state = 'due' AND lease IS NULL
+               AND due_at > now() AND (entity_id, system) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))""",
+            [[entity for entity, _ in sorted(pairs)], [system for _, system in sorted(pairs)]],
+        )
+
+
 def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
     """Nothing is due any more for these. One in flight is due once more after it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from bus import requisites
@@ -65,8 +65,7 @@ class Contacts:
         for job, of in added:
             if of.failed is not None:
                 job.fail(of.failed.error)
-        for key in leaders:  # an add that nobody knows the end of is searched for before it is repeated
-            self._rest.claims.drop(key)
+        self._give_back(leaders.values())
 
     def _look(self, jobs: list[Job]) -> None:
         """Read whoever has the phone or e-mail: one of another name is another person, who shares them."""
@@ -79,21 +78,36 @@ class Contacts:
         Two workers with deals of one new customer would each find none and each add one; the second waits.
         """
         wanted = [job for job in jobs if _unknown(job)]
-        taken = {key for key in sorted({_key(job) for job in wanted}) if self._rest.claims.take(key)}
-        ours = [job for job in wanted if _key(job) in taken]
+        taken = {name for name in sorted({*_names(wanted)}) if self._rest.claims.take(name)}
+        ours = [job for job in wanted if taken.issuperset(_names([job]))]
         for job in wanted:
             if job not in ours:
-                say, until = "a contact of the same phone or e-mail is being made", datetime.now(UTC) + _WAIT
-                job.fail(NotReady(say, until=until, cause="contact being made"))
+                self._put_off(job)
         carry(self._rest, [one for job in ours for one in asked(job)])
         self._look(ours)
         leaders: dict[str, Job] = {}
         for job in alive(ours):
             if _unknown(job):
                 leaders.setdefault(_key(job), job)
-        for key in taken - set(leaders):
-            self._rest.claims.drop(key)
+        for name in taken - {*_names(leaders.values())}:
+            self._rest.claims.drop(name)
         return leaders
+
+    def _put_off(self, job: Job) -> None:
+        """Until whoever makes its contact is done, or what he asked for can have no late effect any more."""
+        kept = max(self._rest.claims.kept(name) for name in _names([job]))
+        until = datetime.now(UTC) + max(_WAIT, timedelta(seconds=kept))
+        job.fail(NotReady("its contact is being made", until=until, cause="contact being made"))
+
+    def _give_back(self, leaders: Iterable[Job]) -> None:
+        """End the claims, but for those of an add that nobody knows the end of: repeated soon, it might be made twice.
+
+        Once it can have no late effect any more, it is searched for before it is repeated.
+        """
+        for job in leaders:
+            end = self._rest.claims.keep if "added" in job.unclear else self._rest.claims.drop
+            for name in _names([job]):
+                end(name)
 
 
 def said(job: Job) -> bool:
@@ -180,6 +194,11 @@ def _same_person(one: frozenset[str], other: frozenset[str]) -> bool:
 def _unknown(job: Job) -> bool:
     """Its contact is nowhere yet: not linked, not found, and there is something to make it of."""
     return not _linked(job) and not _found(job) and any(job.change["contact"].values())
+
+
+def _names(jobs: Iterable[Job]) -> Iterator[str]:
+    """What is claimed for contacts that are to be made: who they are, and the keys that they will bear."""
+    return (name for job in jobs for name in (_key(job), job.write.origin))
 
 
 def _key(job: Job) -> str:

@@ -44,6 +44,14 @@ class Claims(Protocol):
         """Claim a name; False when somebody else holds it."""
         ...
 
+    def keep(self, name: str) -> None:
+        """Let nobody have it while a call whose answer was lost may still be at work."""
+        ...
+
+    def kept(self, name: str) -> float:
+        """Seconds that this still lasts."""
+        ...
+
     def drop(self, name: str) -> None:
         """Give a claim back."""
         ...
@@ -54,6 +62,13 @@ class _Unclaimed:
 
     def take(self, name: str) -> bool:
         return bool(name)
+
+    def keep(self, name: str) -> None:
+        """Nobody else would have it."""
+
+    def kept(self, name: str) -> float:
+        del name
+        return 0.0
 
     def drop(self, name: str) -> None:
         """Nothing to give back."""

@@ -48,7 +48,8 @@ BITRIX: dict[str, Callable[[str, System, Rest], Urgent]] = {"bitrix24": Bitrix24
 def _bitrix(name: str, config: System, url: SecretStr, client: Redis, breaker: Breaker | None, egress: str) -> Urgent:
     hook = Hook(url, timeout_s=config.timeout_s)
     budget = budget_of(name, config, client, egress=egress)
-    return BITRIX[config.kind](name, config, Rest(name, hook, budget, breaker=breaker, claims=Claims(client, name)))
+    claims = Claims(client, name, late_s=config.late_s)
+    return BITRIX[config.kind](name, config, Rest(name, hook, budget, breaker=breaker, claims=claims))
 
 
 def _onec(name: str, config: System, url: SecretStr, client: Redis, breaker: Breaker | None, egress: str) -> Urgent:

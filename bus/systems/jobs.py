@@ -26,6 +26,8 @@ class Job:
     raw: Raw = field(default_factory=dict)
     before: Raw | None = None
     answers: dict[str, Json] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+    """Commands that may have been carried out or not."""
     failed: Failed | None = None
     calls: list[str] = field(default_factory=list)
 
@@ -44,6 +46,8 @@ class Job:
             if is_write(command[0]):
                 self.calls.append(command[0])
         else:
+            if isinstance(outcome, UnknownOutcome):
+                self.unclear.add(name)
             self.fail(outcome, command)
 
     def fail(self, error: BusError, command: Command | None = None) -> None:

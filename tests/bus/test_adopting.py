@@ -28,6 +28,11 @@ def paid(record: str, source: str, **data: object):
     return payment(record, source=source, status="paid", **data)
 
 
+def told_by(middle: Middle, of: str) -> set[str]:
+    """Every record of the payment that this one is."""
+    return {f"{one.system}/{one.external_id}" for one in middle.entity(of, "payment").records if one.external_id}
+
+
 def total(middle: Middle) -> str:
     return middle.fields("shop/order/1")["paid_total"]["amount"]
 
@@ -111,6 +116,40 @@ def test_and_so_it_is_when_their_order_is_in_it_too(middle: Middle) -> None:
     )
     assert middle.one("SELECT count(*) AS n FROM entity WHERE kind = 'payment'")["n"] == 1
     assert total(middle) == "500.00"
+
+
+def test_money_that_is_heard_of_before_its_order_is_what_the_shop_expects(middle: Middle) -> None:
+    """Both come in one batch: the bank told of it first, and the shop's order is behind."""
+    expected = payment("5", source="shop", at=LATER, order=to_order(1), amount=rub(500), status="pending")
+    middle.take(paid("s1", "bank", order=to_order(1), amount=rub(500)), order(1, at=LATER, total=rub(500)), expected)
+    assert told_by(middle, "bank/payment/s1") == {"bank/s1", "shop/5"}
+    assert middle.fields("bank/payment/s1", "payment")["status"] == "paid"
+    assert total(middle) == "500.00"
+    middle.take(paid("5", "shop", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+
+
+def test_what_the_shop_expects_besides_money_that_is_heard_of_with_it_is_other_money(middle: Middle) -> None:
+    """A buyer has paid a half; the books tell of that half, and the shop expects the other."""
+    middle.take(
+        order(1, total=rub(1000)),
+        paid("g:1", "onec", order=to_order(1), amount=rub(500)),
+        payment("6", source="shop", at=LATER, order=to_order(1), amount=rub(500), status="pending"),
+        paid("5", "shop", at=LATEST, order=to_order(1), amount=rub(500)),
+    )
+    assert told_by(middle, "onec/payment/g:1") == {"onec/g:1", "shop/5"}
+    assert total(middle) == "500.00"
+
+
+def test_what_is_expected_is_of_the_sum_that_was_told_of_last(middle: Middle) -> None:
+    expected = {"source": "shop", "order": to_order(1), "status": "pending"}
+    middle.take(
+        order(1, total=rub(500)),
+        payment("5", version=1, amount=rub(600), **expected),
+        payment("5", version=2, at=LATER, amount=rub(500), **expected),
+        paid("s1", "bank", at=LATEST, order=to_order(1), amount=rub(500)),
+    )
+    assert told_by(middle, "bank/payment/s1") == {"bank/s1", "shop/5"}
 
 
 def test_what_is_only_expected_is_no_money_that_came(middle: Middle) -> None:

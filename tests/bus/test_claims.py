@@ -23,6 +23,23 @@ def test_a_claim_lapses_and_systems_do_not_share_any() -> None:
     assert Claims(redis, "crm-eu").take("a")
 
 
+def test_a_name_that_is_kept_is_nobodys_for_as_long_as_a_lost_call_may_be_at_work() -> None:
+    redis = FakeRedis()
+    claims = Claims(redis, "crm", late_s=60)
+    assert claims.take("a")
+    assert claims.kept("a") == claims.kept("b") == 0
+    claims.keep("a")
+    claims.drop("a")
+    assert not claims.take("a")
+    assert 59 < claims.kept("a") <= 60
+
+
+def test_the_claim_of_one_that_died_outlasts_what_he_asked_for() -> None:
+    redis = FakeRedis()
+    assert Claims(redis, "crm", life_s=30, late_s=90).take("a")
+    assert redis.pttl(redis.keys()[0]) > 89_000
+
+
 def test_no_name_of_a_person_stands_in_redis() -> None:
     redis = FakeRedis()
     Claims(redis, "crm").take("+79123456789")

@@ -152,6 +152,8 @@ def test_a_company_that_becomes_known_by_itself_leaves_nothing_to_ask(world: Wor
     assert known(world, ref) == record
     assert questions(world) == []
     assert len(companies(world)) == 1
+    [delivery] = world.rows("SELECT state FROM delivery WHERE system = 'crm' AND attempts = 0 AND wanted > 1")
+    assert delivery == {"state": "idle"}
 
 
 def test_two_that_are_surely_one_record_are_both_asked_about(world: World) -> None:

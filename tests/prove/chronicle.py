@@ -18,7 +18,7 @@ from uuid import UUID
 
 from tests.prove import seen
 from tests.prove.oracle import OPEN, Admissible, FromNowhere, Oracle
-from tests.prove.oracle_rules import UNITED
+from tests.prove.oracle_rules import RULES, UNITED
 
 if TYPE_CHECKING:
     from tests.prove.evening import Evening
@@ -76,6 +76,8 @@ class Chronicle:
     house: House
     lines: list[Line] = field(default_factory=list)
     _last: dict[Place, Shown] = field(default_factory=dict)
+    _at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When all systems were looked at last: all that is noted then bears that time."""
     _receipts: dict[str, Place] = field(default_factory=dict)
     """Money in the books, and the order that it was entered for."""
     _booked: set[str] = field(default_factory=set)
@@ -98,8 +100,8 @@ class Chronicle:
 
     def after(self, act: Row, answer: Row) -> None:
         """What has changed was done by a person, or follows from it at his system."""
-        self._receipt(act, answer)
         now = self._look()
+        self._receipt(act, answer)
         for place in self._last.keys() - now.keys():
             self._note("gone", place, self._last[place])
         for place, shown in now.items():
@@ -137,12 +139,13 @@ class Chronicle:
     ) -> None:
         wall = datetime.fromtimestamp(self.house.walls[place[0]](), UTC)
         stamp = shown.stamp if what == "ours" and shown.stamp else wall
-        self.lines.append(Line(datetime.now(UTC), what, place, stamp, name, before, value))
+        self.lines.append(Line(self._at, what, place, stamp, name, before, value))
 
     # ---- what the systems show
 
     def _look(self) -> dict[Place, Shown]:
         """1C first: what an order brings along there is its own word, wherever it is shown afterwards."""
+        self._at = datetime.now(UTC)
         return dict(self._books()) | dict(self._shop()) | dict(self._crm())
 
     def _shop(self) -> Iterator[tuple[Place, Shown]]:
@@ -196,13 +199,16 @@ class _Replay:
     owners: dict[Place, UUID] = field(default_factory=dict)
     parted: list[tuple[UUID, Decimal]] = field(default_factory=list)
     """Payments that were expected whole and came in part: who tells of the whole sum may have meant them."""
+    first_read: dict[Place, datetime] = field(default_factory=dict)
+    """When the bus first read each record."""
     unsure: set[UUID] = field(default_factory=set)
     """Orders of which people changed a payment that we had booked: whose telling it was only the bus can say."""
 
     def play(self) -> Oracle:
         for entity, records in self.evening.records.items():
             self.owners |= {(one["system"], one["type"], str(one["external_id"])): entity for one in records}
-        lines = sorted([*self._acts(), *self._readings(), *self._decisions(), *self._bank()], key=lambda one: one[0])
+        readings = list(self._readings())
+        lines = sorted([*self._acts(), *readings, *self._decisions(), *self._bank()], key=lambda one: one[0])
         for _, tell in lines:
             tell()
         self.unsure |= {order for order, whole in self.parted if self.oracle.knows_money(str(order), whole, but="shop")}
@@ -219,9 +225,20 @@ class _Replay:
         return bool(heard)
 
     def _acts(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
-        for line in self.evening.people.chronicle.lines:
+        lines = self.evening.people.chronicle.lines
+        made = {(line.place, line.at) for line in lines if line.what == "ours made"}
+        for line in lines:
             if line.place in self.owners:
-                yield line.at, partial(self._told, line, str(self.owners[line.place]))
+                at = self._there(line) if (line.place, line.at) in made else line.at
+                yield at, partial(self._told, line, str(self.owners[line.place]))
+
+    def _there(self, line: Line) -> datetime:
+        """A record that we made is looked at before the next act of a person, be it hours later; we read it before.
+
+        Nobody but us did anything in between, so what stands in it had been said before that; and from that reading on
+        1C's own word in it counts.
+        """
+        return min(line.at, self.first_read.get(line.place, line.at))
 
     def _told(self, line: Line, key: str) -> None:
         system, kind = line.place[0], KINDS[line.place[:2]]
@@ -246,12 +263,24 @@ class _Replay:
                 self.unsure.add(self.owners[line.place])
 
     def _brought_along(self, line: Line, key: str) -> None:
-        """An order brings its counterparty into 1C, as the order calls it: what nobody said of it is 1C's word."""
+        """An order brings its counterparty into 1C, as the order calls it: what nobody said of it is 1C's word.
+
+        So is what 1C owns, even where the CRM has said just that: it came there with the order, nobody told 1C what the
+        CRM says, and from then on 1C alone may change it.
+        """
+        system, by_order = line.place[0], not self._made_for_itself(line.place)
         for name, value in line.value.items():
             try:
-                self.oracle.shown(line.place[0], "counterparty", key, name, value)
+                self.oracle.shown(system, "counterparty", key, name, value)
+                own = by_order and RULES["counterparty"][name].owner == PARTS[system]
             except FromNowhere:
-                self.oracle.created(line.place[0], "counterparty", key, {name: value}, line.stamp)
+                own = True
+            if own:
+                self.oracle.created(system, "counterparty", key, {name: value}, line.stamp)
+
+    def _made_for_itself(self, place: Place) -> bool:
+        """What we make for a counterparty bears its key; what an order brings along, one made of its requisites."""
+        return bool(self.evening.house.rows("SELECT 1 FROM entity WHERE id::text = %s", place[2]))
 
     def _ours(self, line: Line, kind: str, key: str) -> None:
         """What we wrote somebody must have said, but for what stands there by itself."""
@@ -298,7 +327,9 @@ class _Replay:
                 key, at = str(self.owners[place]), row["occurred_at"]
                 kind, read_at = KINDS[place[:2]], row["observed_at"]
                 tell = self.oracle.read if read_at else self.oracle.heard
-                yield read_at or row["received_at"], partial(tell, place[0], kind, key, at)
+                moment = read_at or row["received_at"]
+                self.first_read.setdefault(place, moment)
+                yield moment, partial(tell, place[0], kind, key, at)
 
     def _decisions(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
         for row in self.evening.house.rows(

@@ -198,6 +198,34 @@ def test_money_that_was_booked_beside_what_was_expected_is_told(day: Day) -> Non
         invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
 
 
+@pytest.mark.parametrize(("since", "told"), [("1 hour", True), ("-1 hour", False)], ids=["before", "after"])
+def test_what_the_shop_expects_only_since_then_may_stand_beside_it(day: Day, since: str, told: bool) -> None:
+    booked = {"orderId": 1, "paySystemId": 3, "sum": day.people.open_sum("1001"), "paid": "Y", "xmlId": "ours"}
+    day.house.shop.call("sale.payment.add", {"fields": booked})
+    day.play.rest(reconciles=True)
+    day.house.rows(
+        """UPDATE entity SET created_at = created_at + interval '3 hours' WHERE id IN (
+             SELECT entity_id FROM record WHERE system = 'shop' AND type = 'payment' ORDER BY id DESC LIMIT 1)
+           RETURNING id"""
+    )
+    day.house.rows(
+        """UPDATE entity SET created_at = created_at + interval '3 hours' - %s::interval
+           WHERE fields ->> 'status' = 'pending' RETURNING id""",
+        since,
+    )
+    with pytest.raises(Broken, match="booked beside what was expected") if told else nullcontext():
+        invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+
+
+def test_a_return_that_the_shop_marked_and_the_books_wrote_a_document_of_counts_once(day: Day) -> None:
+    day.people.pay(0, "1")
+    day.people.refund(0)
+    day.people.books_payment(0, "0.5", back=True)
+    day.play.rest(reconciles=True)
+    invariants.the_sum_of_payments_is_the_same_everywhere(day.evening())
+    assert day.play.tally.of("case")["7 with money"]
+
+
 def test_another_sum_than_the_books_have_of_an_order_of_their_own_is_told(day: Day) -> None:
     day.people.books_order(1, 0)
     day.play.work()

@@ -224,6 +224,20 @@ def test_a_late_answer_to_a_creation_makes_no_second_deal(database_url: str, bro
         assert world.letters() == []
 
 
+def test_a_late_call_for_a_contact_makes_no_second_one(database_url: str, broker_url: str) -> None:
+    with build(database_url, broker_url, crm={"timeout_s": 0.4, "late_s": 1.5}) as world:
+        order = world.order()
+        world.settle()
+        called = {"PHONE": CUSTOMER["phone"], "FIO": CUSTOMER["fio"]}
+        world.portal.faults.add({"kind": "latency", "method": "batch", "seconds": 1.0, "after": 4, "count": 1})
+        world.shop.act({"do": "edit_order", "id": order, "properties": called})
+        world.settle()
+        everything_ended(world)
+        (contact,) = world.portal.state({})["contacts"]
+        assert world.deal_of(order)["contactId"] == contact["id"]
+        assert world.letters() == []
+
+
 def test_a_creation_that_surely_failed_is_made_again_at_once(database_url: str, broker_url: str) -> None:
     with build(database_url, broker_url, crm={"late_s": 300}) as world:
         failure = {"error": "CONNECTION_ERROR", "text": "no OAuth server", "status": 500}

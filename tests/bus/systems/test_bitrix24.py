@@ -273,6 +273,35 @@ def test_two_of_one_phone_and_two_names_in_one_request_are_two(crm: Urgent, port
     assert len(records(portal, "contacts")) == 2
 
 
+def test_a_contact_whose_making_is_unclear_is_made_again_only_when_no_late_call_can_have_made_it(
+    crm: Urgent, portal: Portal
+) -> None:
+    one, other = deal(portal), deal(portal)
+    portal.faults.add({"kind": "drop_before", "method": "crm.item.add", "count": 1})
+    assert isinstance(failed(crm, update(one, contact=CUSTOMER)).error, UnknownOutcome)
+    for again in (
+        update(one, contact=CUSTOMER),
+        update(one, contact={**CUSTOMER, "phone": PHONE}),
+        Write("deal", "o-2", str(other), {"contact": CUSTOMER}),
+    ):
+        error = failed(crm, again).error
+        assert isinstance(error, NotReady)
+        assert 55 < (error.until - datetime.now(UTC)).total_seconds() <= 60
+    assert records(portal, "contacts") == []
+    late = contact(portal, name="Иван Петров", originatorId="integration-bus", originId="o-1")
+    [told] = written(crm, update(one, contact={**CUSTOMER, "phone": PHONE}))
+    assert told.raw["item"]["contactId"] == late
+
+
+def test_a_contact_that_surely_was_not_made_is_made_again_at_once(crm: Urgent, portal: Portal) -> None:
+    refusal = {"error": "CONNECTION_ERROR", "text": "no OAuth server", "status": 500}
+    portal.faults.add({"kind": "refuse", "method": "crm.item.add", "count": 1, **refusal})
+    one = deal(portal)
+    assert not isinstance(failed(crm, update(one, contact=CUSTOMER)).error, UnknownOutcome)
+    [told] = written(crm, update(one, contact=CUSTOMER))
+    assert told.raw["contact"]["name"] == "Иван Петров"
+
+
 PHONE, NEW, MAIL = "+79990000001", CUSTOMER["phone"], CUSTOMER["email"]
 
 
