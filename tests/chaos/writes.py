@@ -25,8 +25,8 @@ from typing import Any
 from tests.chaos.conductor import Struck
 
 NOTED_S = 90.0
-"""From a save to the transaction that notes it. A write of several calls that broke off, or whose claim lapsed (of nine
-seconds here) while the system's budget was spent, goes on after a back-off, behind what came before it: 71 s were seen."""
+"""From a save to the transaction that notes it. A write of several calls that broke off, or whose claim (nine seconds)
+lapsed while the system's budget was spent, goes on after a back-off, behind what came before it: once 71 s."""
 LOST_S = 8.0
 """A fault that begins so long after a save can still have cost its answer: a batch, its timeout, a slow ledger."""
 STALE_S = 30.0
