@@ -333,12 +333,14 @@ class _Replay:
 
     def _decisions(self) -> Iterator[tuple[datetime, Callable[[], None]]]:
         for row in self.evening.house.rows(
-            """SELECT conflict.*, kind FROM conflict JOIN entity ON entity.id = entity_id
-               WHERE state IN ('decided', 'expired') ORDER BY conflict.id"""
+            """SELECT conflict.*, entity.kind, occurred_at FROM conflict JOIN entity ON entity.id = conflict.entity_id
+               JOIN event ON causationid = 'conflict ' || conflict.id
+               WHERE conflict.state IN ('decided', 'expired') ORDER BY conflict.id"""
         ):
             key, kind, at = str(row["entity_id"]), row["kind"], row["decided_at"]
-            if row["state"] == "decided":
-                yield at, partial(self.oracle.decided, kind, key, row["field"], row["decision"], at)
+            if row["state"] == "decided":  # an event like any other: it counts as of its own time
+                tell = partial(self.oracle.decided, kind, key, row["field"], row["decision"], row["occurred_at"])
+                yield at, tell
             else:
                 yield at, partial(self.oracle.lapsed, kind, key, row["field"])
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from tests.prove.oracle_money import Telling, payment_statuses, sums
+from tests.prove.oracle_money import BOOKS, Telling, payment_statuses, sums
 from tests.prove.oracle_rules import RULES, UNITED
 from tests.prove.oracle_words import Search, Sort, Standing, Word, seal
 
@@ -63,6 +63,8 @@ class Oracle:
         self._parts = dict(parts)
         self._words: dict[Field, list[Word]] = defaultdict(list)
         self._tellings: dict[str, dict[tuple[str, str], Telling]] = defaultdict(dict)
+        self._counted: dict[str, Decimal] = {}
+        """What each order comes to in the books, which count it themselves (see `_totals`)."""
         self._gone: set[tuple[str, str, str]] = set()
         self._phase = 0
         self._asked: Counter[str] = Counter()
@@ -90,6 +92,7 @@ class Oracle:
 
     def shown(self, system: str, kind: str, key: str, name: str, value: Any) -> None:
         """The bus has written the value there. Raises FromNowhere if nobody ever said it."""
+        self._count(system, kind, key, name, value)
         self._sources(self._words[kind, key, name], _as_told(name, value), (kind, key, name, system))
 
     def read(self, system: str, kind: str, key: str, at: datetime) -> None:
@@ -118,8 +121,12 @@ class Oracle:
                 words[before[-1].index] = replace(before[-1], heard=True)
 
     def decided(self, kind: str, key: str, name: str, value: Any, at: datetime) -> None:
-        """A person decided a conflict in the bus, which stands against whatever was not said after seeing it."""
-        self._bus_says("decided", kind, key, name, value, times=(_second(at), _second(at)))
+        """A person decided a conflict in the bus, which stands against whatever was not said after seeing it.
+
+        The bus times it more finely than any system its own words. What a system says in the same second opens the
+        conflict again, and nobody knows which of the two was the later one when the deadline asks.
+        """
+        self._bus_says("decided", kind, key, name, value, times=(_second(at), _second(at) + _FRACTION))
 
     def lapsed(self, kind: str, key: str, name: str) -> None:
         """The deadline of a conflict is over: the rule's default has decided."""
@@ -244,6 +251,7 @@ class Oracle:
 
     def _say(self, system: str, kind: str, key: str, name: str, seen: Any, value: Any, at: datetime) -> None:
         words = self._words[kind, key, name]
+        self._count(system, kind, key, name, value)
         seen, value = _as_told(name, seen), _as_told(name, value)
         last = _last_of(system, words)
         in_run = last is not None and last.sealed == seal(seen) and last.phase == self._phase
@@ -332,8 +340,26 @@ class Oracle:
     def _sums(self, order: str) -> frozenset[Decimal]:
         return sums(self._tellings[order].values())
 
+    def _count(self, system: str, kind: str, key: str, name: str, value: Any) -> None:
+        is_count = (self._parts[system], kind, name) == (BOOKS, "order", "total")
+        if is_count and (amount := _amount(value)) is not None:
+            self._counted[key] = amount
+            self._mark_full(key)
+
     def _totals(self, order: str) -> list[Decimal | None]:
-        return [_amount(value) for value in self._ends("order", order, "total")]
+        """What people said; or the books' count of the goods, until the owner has said what the order comes to.
+
+        A document's sum follows from its rows. Who says in the CRM that goods of 980 come to 100 is told to the books,
+        and they count 980 again; that is younger than his word, whether or not somebody had said 980 before him.
+        """
+        ends = [_amount(value) for value in self._ends("order", order, "total")]
+        return ends if self._owner_spoke(order, "total") else [*ends, *self._counts(order)]
+
+    def _owner_spoke(self, order: str, name: str) -> bool:
+        return any(word.part == RULES["order"][name].owner for word in self._words["order", order, name])
+
+    def _counts(self, order: str) -> list[Decimal]:
+        return [self._counted[order]] if order in self._counted else []
 
     def _settled_values(self, order: str) -> list[bool]:
         return [bool(value) for value in self._ends("order", order, "settled")]
@@ -346,7 +372,7 @@ class Oracle:
 
     def _may_be_full(self, order: str) -> bool:
         said = [_amount(word.value) for word in self._words["order", order, "total"]]
-        totals = [total for total in said if total is not None]
+        totals = [total for total in said if total is not None] + self._counts(order)
         received = [replace(each, states=["paid"]) for each in self._tellings[order].values() if "paid" in each.states]
         most = max(sums(received))
         settled = any(word.value for word in self._words["order", order, "settled"])

@@ -147,6 +147,25 @@ def test_after_the_deadline_the_later_word_decides():
     assert oracle.admissible("counterparty", "c", "address").values == ("b",)
 
 
+@pytest.mark.parametrize(
+    ("decided", "expected"),
+    [
+        pytest.param(29.9, ("c",), id="the CRM spoke later"),
+        pytest.param(30.4, ("b", "c"), id="both in one second"),
+        pytest.param(31.0, ("b",), id="decided later"),
+    ],
+)
+def test_a_word_of_the_second_of_a_decision_may_be_the_later_one_at_the_deadline(decided, expected):
+    oracle = Oracle(PARTS)
+    for system, value, second in (("crm", "a", 10), ("books", "b", 20)):
+        oracle.created(system, "counterparty", "c", {"address": value}, at(second))
+    oracle.read("books", "counterparty", "c", at(20))
+    oracle.decided("counterparty", "c", "address", "b", at(decided))
+    oracle.edited("crm", "counterparty", "c", "address", "a", "c", at(30))
+    oracle.lapsed("counterparty", "c", "address")
+    assert oracle.admissible("counterparty", "c", "address").values == expected
+
+
 def test_a_manual_field_changed_on_one_side_is_simply_taken():
     assert told("counterparty", "address", "o", ("books", "o", "b", 10)) == ("b",)
 
@@ -291,6 +310,22 @@ def test_paid_in_part_moves_no_status():
     oracle.paid("shop", KEY, "p", Decimal(40), at(5))
     assert oracle.admissible("order", KEY, "status").values == ("new",)
     assert oracle.admissible("order", KEY, "payment_status").values == ("partial",)
+
+
+@pytest.mark.parametrize(
+    ("maker", "statuses"),
+    [
+        pytest.param("crm", ("paid", "partial"), id="nobody owns its total yet"),
+        pytest.param("shop", ("paid",), id="the shop has said what it comes to"),
+    ],
+)
+def test_what_the_books_count_of_the_goods_may_be_the_total_until_its_owner_has_said_one(maker, statuses):
+    oracle = Oracle(PARTS)
+    oracle.created(maker, "order", KEY, {"status": "new", "total": Decimal(980)}, at(0))
+    oracle.edited(maker, "order", KEY, "total", Decimal(980), Decimal(100), at(1))
+    oracle.shown("books", "order", KEY, "total", Decimal(980))
+    oracle.paid("books", KEY, "p", Decimal(490), at(5))
+    assert oracle.admissible("order", KEY, "payment_status").values == statuses
 
 
 def test_the_books_say_that_an_order_is_settled_and_it_is_paid():
