@@ -57,7 +57,7 @@ def missing(outcomes: Sequence[Outcome]) -> list[str]:
     """What was never met, and so proves nothing."""
     tally = counted(outcomes)
     wanted = {
-        "rule": [one.function.__name__ for one in Machine.rules()],
+        "rule": [one.function.__name__ for one in Machine.setup_state().rules],
         "between": sorted(BETWEEN),
         "killed": list(DEATHS),
         "struck": [f"{system} {fault['kind']} {fault.get('method', '')}".strip() for system, fault in FAULTS],

@@ -1,0 +1,29 @@
+"""What thousands of histories never met is told: it proves nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from bus.points import POINTS
+from tests.prove import report
+from tests.prove.run import Outcome
+
+
+def an_outcome(*names: str) -> Outcome:
+    return Outcome(1, True, 1, 1, 0, 0, 0, 1, 0.1, "", "", [], dict.fromkeys(names, 1))
+
+
+def test_of_no_history_everything_is_missing():
+    never = report.missing([])
+    assert {"rule order_in_the_shop", "killed lane.linking", "case 7 with money", "creation crm on its way"} <= {*never}
+    assert len(never) > len(POINTS)
+
+
+def test_all_of_it_met_nothing_is_missing_whichever_history_met_it():
+    first, *others = report.missing([])
+    assert report.missing([an_outcome(first), an_outcome(*others)]) == []
+
+
+@pytest.mark.parametrize("name", ["rule order_in_the_shop", "struck crm drop_after"])
+def test_one_that_was_not_met_is_named(name):
+    assert report.missing([an_outcome(*(one for one in report.missing([]) if one != name))]) == [name]
