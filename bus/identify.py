@@ -21,6 +21,9 @@ from bus.recognising import Recogniser
 _MADE = "bus/made/"
 """What the keys of records begin with that we made for entities which the ledger, restored since, does not know."""
 
+_DELETED = ".deleted"
+_GONE = "deleted there before it was ever known here"
+
 
 def identify(connection: Connection, pending: list[Row], config: Config) -> Identified:
     """Find or make the entity of each event; several entities that one event names are to be united.
@@ -78,11 +81,11 @@ def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, 
 def _without_gone(sought: Sought, answer: Identified) -> list[Row]:
     """All but what strange records say of which the last word is that they are deleted."""
     last = {(row["source"], row["subject"]): row["type"] for row in sought.rows}
-    gone = {record for record, type_ in last.items() if type_.endswith(".deleted")}
+    gone = {record for record, type_ in last.items() if type_.endswith(_DELETED)}
     left = []
     for row in sought.rows:
         if (row["source"], row["subject"]) in gone and not sought.is_known(row):
-            answer.unwanted[row["seq"]] = "deleted there before it was ever known here"
+            answer.unwanted[row["seq"]] = _GONE
         else:
             left.append(row)
     return left
@@ -239,6 +242,8 @@ def _tied(row: Row, two: str) -> Permanent:
 def _no_creation(row: Row, config: Config) -> str | None:
     if row["source"] == "bus":
         return "no such entity"
+    if row["type"].endswith(_DELETED):  # a later word of that record, by its system's clock, may yet begin one
+        return _GONE
     if not config.route(row["source"], row["kind"]).inward.creates:
         return f"creating from {row['source']} is switched off"
     return None

@@ -59,6 +59,13 @@ def test_what_is_gone_before_it_was_known_makes_nothing(middle: Middle) -> None:
     assert middle.rows("SELECT 1 FROM entity") == []
 
 
+def test_a_deletion_beside_what_is_refused_of_its_record_makes_nothing(middle: Middle) -> None:
+    middle.take(order(1), order(2))
+    middle.take(gone("crm", "deal", "deal/7", LATER), deal(7, LATEST, records=[to_order(1), to_order(2)]))
+    assert sorted(middle.outcome("deal/7")) == ["DEAD", "OVERRULED"]
+    assert middle.one("SELECT count(*) AS n FROM entity")["n"] == 2
+
+
 # --- two things are never made one ---
 
 
