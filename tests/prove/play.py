@@ -16,8 +16,9 @@ Row = dict[str, Any]
 
 _TURN_S = 0.9
 """Shorter than any pause of a lane (the circuit is open for a second): what is due now is done, nobody waits."""
-_ROUND_S = 1000.0
-"""Longer than every lease, pause and `late_s`: after so much time whatever waited for a moment is tried again."""
+_ROUND_S = 4000.0
+"""Longer than every lease, pause and `late_s`, and than the hour after which who is asked about is looked at again:
+after so much time whatever waited for a moment is tried again."""
 _ROUNDS = 40
 
 

@@ -72,7 +72,8 @@ def play(number: int, where: House, *, shrink: bool = False, tell: bool = False)
         with _silence():
             run_state_machine_as_test(machine, settings=_settings(shrink=shrink))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this history's finding
-        broken, sentence = _said(error), getattr(error, "sentence", "")
+        broken = _said(found := first_told(error))
+        sentence = getattr(found, "sentence", "")
     told = Machine.last.play.told if Machine.last and (broken or tell) else []
     return _outcome(number, broken, sentence, told, tally, time.perf_counter() - begun)
 
@@ -102,6 +103,14 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         structlog.configure(**before)
+
+
+def first_told(error: Exception) -> Exception:
+    """What a group was raised for, where a history does not play the same twice: the first that names a sentence."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    found = [first_told(one) for one in error.exceptions]
+    return next((one for one in found if hasattr(one, "sentence")), error)
 
 
 def _said(error: Exception) -> str:
