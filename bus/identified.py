@@ -63,6 +63,11 @@ class Sought:
         return len({self.known.get(key) for key in keys}) > 1 or keys[0] not in self.known
 
 
+def deletes(row: Row) -> bool:
+    """It says that its record is deleted."""
+    return bool(row["type"].endswith(".deleted"))
+
+
 def speaks(row: Row) -> bool:
     """It comes from a system and says what its record is now."""
-    return row["source"] != "bus" and not row["type"].endswith(".deleted")
+    return row["source"] != "bus" and not deletes(row)

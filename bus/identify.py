@@ -10,7 +10,7 @@ from bus.belonging import find_orders
 from bus.config import Config
 from bus.errors import Permanent
 from bus.groups import Groups
-from bus.identified import Identified, Sought, speaks
+from bus.identified import Identified, Sought, deletes, speaks
 from bus.keys import clash, keys_of
 from bus.ledger import entities, questions
 from bus.ledger.database import Connection, LostRace, Row
@@ -21,7 +21,6 @@ from bus.recognising import Recogniser
 _MADE = "bus/made/"
 """What the keys of records begin with that we made for entities which the ledger, restored since, does not know."""
 
-_DELETED = ".deleted"
 _GONE = "deleted there before it was ever known here"
 
 
@@ -80,8 +79,8 @@ def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, 
 
 def _without_gone(sought: Sought, answer: Identified) -> list[Row]:
     """All but what strange records say of which the last word is that they are deleted."""
-    last = {(row["source"], row["subject"]): row["type"] for row in sought.rows}
-    gone = {record for record, type_ in last.items() if type_.endswith(_DELETED)}
+    last = {(row["source"], row["subject"]): row for row in sought.rows}
+    gone = {record for record, row in last.items() if deletes(row)}
     left = []
     for row in sought.rows:
         if (row["source"], row["subject"]) in gone and not sought.is_known(row):
@@ -242,7 +241,7 @@ def _tied(row: Row, two: str) -> Permanent:
 def _no_creation(row: Row, config: Config) -> str | None:
     if row["source"] == "bus":
         return "no such entity"
-    if row["type"].endswith(_DELETED):  # a later word of that record, by its system's clock, may yet begin one
+    if deletes(row):  # a later word of that record, by its system's clock, may yet begin one
         return _GONE
     if not config.route(row["source"], row["kind"]).inward.creates:
         return f"creating from {row['source']} is switched off"
