@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from bus.embedded import Server
 from tests.prove import report
 from tests.prove.evening import Broken
-from tests.prove.house import House, opened
+from tests.prove.house import House
 from tests.prove.run import first_told, play
 
 SEEDS = range(1, 13)
-
-
-@pytest.fixture(scope="module")
-def house(postgres_server: Server, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    folder: Path = tmp_path_factory.mktemp("mappings")
-    with opened(postgres_server, valkey_server, folder) as where:
-        yield where
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
-from bus.embedded import Server
 from bus.envelope import parse
 from tests.prove import invariants, seen
 from tests.prove.evening import Broken, Evening, look
-from tests.prove.house import House, opened
+from tests.prove.house import House
 from tests.prove.people import BASKETS, FULL_NAMES, People
 from tests.prove.play import Play, WrittenOver
 from tests.prove.tally import Tally
-
-
-@pytest.fixture(scope="module")
-def house(postgres_server: Server, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with opened(postgres_server, valkey_server, tmp_path_factory.mktemp("mappings")) as where:
-        yield where
 
 
 class Day:

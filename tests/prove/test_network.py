@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
-from bus.embedded import Server
 from bus.sandbox.server import rest_url
-from tests.prove.house import House, opened
+from tests.prove.house import House
 from tests.prove.network import Network, odata_creates, rest_creates
-
-
-@pytest.fixture(scope="module")
-def house(postgres_server: Server, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with opened(postgres_server, valkey_server, tmp_path_factory.mktemp("mappings")) as where:
-        yield where
 
 
 @pytest.fixture

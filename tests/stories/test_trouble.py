@@ -143,14 +143,20 @@ def test_a_value_that_a_portal_drops_in_silence_is_told_to_a_person(
         assert world.deal_of(order)["stageId"] == "NEW"
 
 
-def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_crm(world: World) -> None:
+def commented_between(world: World, comments: str) -> int:
+    """An order. A manager will write this into its deal right after we have next read it, before we write there."""
     order = world.order()
     world.settle()
+    edit = {"do": "edit_deal", "fields": {"comments": comments}}
     deal = world.deal_of(order)["id"]
-    edit = {"do": "edit_deal", "fields": {"comments": "edited in between"}}
     world.portal.faults.add(
         {"kind": "user_edit_between", "method": "crm.item.list", "id": deal, "count": 1, "edit": edit}
     )
+    return order
+
+
+def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_crm(world: World) -> None:
+    order = commented_between(world, "edited in between")
     world.shop.act({"do": "set_status", "id": order, "status": "A"})
     world.settle()
     assert world.deal_of(order)["stageId"] == "PREPARATION"
@@ -159,13 +165,7 @@ def test_a_persons_edit_between_our_read_and_our_write_is_not_lost_in_the_crm(wo
 
 def test_a_persons_edit_of_the_very_field_that_we_are_about_to_write_over_is_heard_first(world: World) -> None:
     """He is the later one, or as late and first in the order of the rule: what we wrote over him is put back."""
-    order = world.order()
-    world.settle()
-    deal = world.deal_of(order)["id"]
-    edit = {"do": "edit_deal", "fields": {"comments": "the manager's"}}
-    world.portal.faults.add(
-        {"kind": "user_edit_between", "method": "crm.item.list", "id": deal, "count": 1, "edit": edit}
-    )
+    order = commented_between(world, "the manager's")
     world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "the customer's"}})
     world.settle()
     assert world.deal_of(order)["comments"] == world.shop_order(order)["comments"] == "the manager's"
