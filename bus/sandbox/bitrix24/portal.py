@@ -76,6 +76,7 @@ class Portal(Site):
             | classic.methods(self.records)
             | self.products.methods()
             | self.links.methods()
+            | self.records.moves.methods()
             | self.requisites.methods()
             | self.presets.methods()
             | self.addresses.methods()

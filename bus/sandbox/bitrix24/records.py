@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bus.sandbox import times
 from bus.sandbox.bitrix24 import multifields
+from bus.sandbox.bitrix24.moves import Moves
 from bus.sandbox.bitrix24.schema import DEAL, INDEXED, INVOICE, TYPES, USER_FIELDS, Type, typed
 from bus.sandbox.bitrix24.stages import Stages
 from bus.sandbox.envelope import Row
@@ -22,6 +23,7 @@ class Records:
     def __init__(self, clock: Callable[[], float], stages: Stages) -> None:
         self._clock = clock
         self.stages = stages
+        self.moves = Moves(self.now)
         self.tables = {
             kind.id: Table(
                 first_id=kind.first_id, indexed=INDEXED[kind.id], modified="" if kind.plain else "updatedTime"
@@ -61,6 +63,8 @@ class Records:
         if row["fm"] is None:
             del row["fm"]
         self.tables[kind].put(row)
+        if described.staged:
+            self.moves.note(kind, None, row)
         self._raise("ADD", described, row, hit)
         return row
 
@@ -102,6 +106,7 @@ class Records:
         if row is None:
             return False
         self.multifields.merge(kind, key, row.get("fm") or [], None)
+        self.moves.forget(kind, key)
         self.deleted(kind, key, hit)
         self._raise("DELETE", TYPES[kind], row, hit)
         return True
@@ -130,9 +135,12 @@ class Records:
         fresh = {**row, **changed, "updatedTime": now, "updatedBy": hit.user}
         _link(fresh, changed)
         if "stageId" in changed:
-            fresh |= {"previousStageId": row["stageId"], "movedBy": hit.user, "movedTime": now}
+            fresh |= {"movedBy": hit.user, "movedTime": now}
+            fresh |= {"previousStageId": row["stageId"]} if "previousStageId" in row else {}
             self._close(described, fresh)
         self.tables[described.id].put(fresh)
+        if described.staged:
+            self.moves.note(described.id, row, fresh)
         self._raise(event, described, fresh, hit)
 
     def _recount(self, kind: int, row: Row, changed: Row) -> None:

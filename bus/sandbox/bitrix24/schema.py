@@ -105,9 +105,8 @@ contactIds CONTACT_IDS integers
 """,
 )
 _MOVED = _fields("movedBy MOVED_BY_ID integer\nmovedTime MOVED_TIME datetime", writable=False)
-_SEMANTIC = _fields(
-    "stageSemanticId STAGE_SEMANTIC_ID string P\npreviousStageId PREVIOUS_STAGE_ID string", writable=False
-)
+_SEMANTIC = _fields("stageSemanticId STAGE_SEMANTIC_ID string P", writable=False)
+_PREVIOUS = _fields("previousStageId PREVIOUS_STAGE_ID string", writable=False)
 _PERSON = _fields(
     """
 name NAME string
@@ -257,6 +256,7 @@ comments COMMENTS string
 
 _BASE = _SYSTEM + _COMMON
 _SALE = _MONEY + _CLIENT + _SEMANTIC + _MOVED
+_STAGED = _SALE + _PREVIOUS
 TYPES: dict[int, Type] = {
     kind.id: kind
     for kind in (
@@ -265,7 +265,7 @@ TYPES: dict[int, Type] = {
         Type(CONTACT, "Contact", "CONTACT", "C", _BASE + _CONTACT + _PERSON + _VERSION + _MULTI, 201),
         Type(COMPANY, "Company", "COMPANY", "CO", _BASE + _COMPANY + _VERSION + _MULTI, 301),
         Type(QUOTE, "Quote", "QUOTE", "Q", _BASE + _QUOTE + _SALE, 401, staged=True),
-        Type(INVOICE, "Invoice", "DYNAMICITEM", "SI", _BASE + _INVOICE + _SALE, 801, staged=True, funnels=True),
+        Type(INVOICE, "Invoice", "DYNAMICITEM", "SI", _BASE + _INVOICE + _STAGED, 801, staged=True, funnels=True),
         Type(REQUISITE, "Requisite", "REQUISITE", "", _STAMPS + _REQUISITE, 501, universal=False, plain=True),
         Type(BANK, "BankDetail", "BANKDETAIL", "", _STAMPS + _BANK, 601, universal=False, plain=True),
     )

@@ -8,7 +8,7 @@ def test_a_save_is_logged_with_its_moment_and_what_it_changed(crm, clock):
     created, moved = crm.control("GET", "changes")
     assert (created["of"], created["id"], created["fields"]["opportunity"]) == ("deals", deal, 100)
     assert "comments" not in created["fields"]
-    assert (moved["fields"]["stageId"], moved["fields"]["previousStageId"]) == ("WON", "NEW")
+    assert (moved["fields"]["stageId"], moved["fields"]["closed"]) == ("WON", "Y")
     assert "opportunity" not in moved["fields"]
     assert moved["unix"] - created["unix"] == 1.25
 
