@@ -121,6 +121,8 @@ class Record:
     What the record says instead somebody changed who saw that word there."""
     telling: Fields = field(default_factory=dict)
     """What an update of ours was to say whose answer is not in: the same."""
+    made: bool = False
+    """A call of ours made it: it was told of its entity then, and never meets it as a stranger."""
 
     def held(self, name: str) -> Json:
         """The field as it stood there when we last knew: as it last said, or as our creation of it was to say."""
@@ -217,7 +219,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
         record.base[name] = theirs
         if _no_news(record, name, theirs, base, first_word, means):
             continue
-        met = unknown and bool(ours and theirs) and name in UNITED[entity.kind]
+        met = unknown and not record.made and bool(ours and theirs) and name in UNITED[entity.kind]
         theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
         if theirs == ours or (first_word and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []

@@ -173,7 +173,8 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
 
 
 def _linked(row: Row) -> Linked:
-    view = Record(row["base"], row["version"], row["ours"], row["promised"], row["telling"])
+    made = row["creating_since"] is not None
+    view = Record(row["base"], row["version"], row["ours"], row["promised"], row["telling"], made)
     return Linked(
         row["system"],
         row["type"],

@@ -466,6 +466,17 @@ def test_lists_of_phones_that_meet_for_the_first_time_are_both_kept() -> None:
     assert entity.fields["phones"] == ["+72"], "from then on a phone that is taken away is gone"
 
 
+@pytest.mark.parametrize("promised", [{}, {"name": "A"}], ids=["answered", "answer lost"])
+def test_a_record_that_we_made_without_phones_is_no_stranger_when_it_says_some(promised: dict) -> None:
+    """It was told of its entity when it was made: what it says since is decided by the rules."""
+    said = Said(NOON, "onec", "1")
+    for minutes, phones in [(1, ["+72"]), (-1, ["+71"])]:
+        entity = Entity("counterparty", {"phones": ["+71"]}, {"phones": said})
+        record = Record({}, promised=promised, made=True)
+        merge(entity, record, Incoming("crm", "2", at(minutes), {"phones": ["+72"]}), {"phones": Newest()})
+        assert entity.fields["phones"] == phones
+
+
 def test_an_owner_rules_once_it_has_spoken_and_not_before() -> None:
     rules = {"number": Owner(("shop",))}
     entity = Entity("order", {"number": "1"}, {"number": Said(NOON, "crm", "1")})

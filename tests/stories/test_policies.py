@@ -1,12 +1,13 @@
 """Every policy of rules.yaml at work between the books and the CRM: both sides change one field before either hears."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.stories.test_books import companies, enter, in_books, requisites
+from tests.stories.test_books import PARTY, companies, enter, in_books, requisites
 from tests.stories.world import World, build
 
 RULES = """
@@ -14,6 +15,9 @@ counterparty:
   name: {policy: priority, order: [crm, onec]}
   legal_address: {policy: manual, sla_hours: 4, default: {policy: owner, system: onec}}
 """
+
+LOST = {"kind": "drop_after", "method": "post catalog_контрагенты", "count": 1}
+"""The answer to the first creation in the books, which took effect."""
 
 
 @pytest.fixture
@@ -32,6 +36,18 @@ def party(world: World) -> str:
     return ref
 
 
+def enter_company(world: World, **parts: Any) -> None:
+    """A manager enters that counterparty in the CRM."""
+    entry = {"preset": "legal", "RQ_INN": PARTY["inn"], "RQ_KPP": PARTY["kpp"], "RQ_COMPANY_NAME": PARTY["name"]}
+    world.portal.act({"do": "create_company", "fields": {"title": PARTY["name"]}, "requisites": [entry], **parts})
+
+
+def hear_the_crm(world: World) -> None:
+    """Nothing is told to the books by it."""
+    world.portal.outbox.flush(5)
+    world.wiring.lane("crm", False).drain(until=datetime.now(UTC) + timedelta(seconds=5))
+
+
 def in_crm(world: World, **parts: Any) -> None:
     world.portal.act({"do": "edit_company", "id": companies(world)[0]["id"], **parts})
 
@@ -43,6 +59,11 @@ def card(world: World, **fields: Any) -> None:
 
 def in_1c(world: World, ref: str, **parts: Any) -> None:
     world.books.act({"do": "edit_counterparty", "id": ref, **parts})
+
+
+def phones_in_crm(world: World) -> list[str]:
+    (company,) = companies(world)
+    return [one["value"] for one in company["fm"] if one["typeId"] == "PHONE"]
 
 
 def rules_of(world: World, field: str) -> set[str]:
@@ -63,8 +84,36 @@ def test_newest_the_later_word_counts(world: World, party: str) -> None:
     world.clock.ahead_s = 0
     in_1c(world, party, phones=["+74990000002"])
     world.settle()
-    assert [one["value"] for one in companies(world)[0]["fm"] if one["typeId"] == "PHONE"] == ["+74990000002"]
+    assert phones_in_crm(world) == ["+74990000002"]
     assert "newest" in rules_of(world, "phones")
+
+
+@pytest.mark.parametrize("faults", [[], [LOST]], ids=["answered", "answer lost"])
+def test_newest_counts_from_the_start_where_we_made_the_record_without_phones(
+    world: World, faults: list[dict[str, Any]]
+) -> None:
+    """What stood in it when it was made is known, be it nothing: it meets nobody for the first time."""
+    for fault in faults:
+        world.books.faults.add(fault)
+    enter_company(world)
+    hear_the_crm(world)
+    world.wiring.lane("onec", False)._sending.take()
+    assert [fault["fired"] for fault in world.books.faults.list()] == [1] * len(faults)
+    in_crm(world, phones=["+74950000001"])
+    hear_the_crm(world)
+    (row,) = in_books(world)
+    in_1c(world, row["Ref_Key"], phones=["+74990000002"])
+    world.settle()
+    assert phones_in_crm(world) == ["+74990000002"]
+    assert "newest" in rules_of(world, "phones")
+
+
+def test_phones_are_united_where_a_record_that_was_there_before_is_met(world: World) -> None:
+    enter(world, phones=["+74990000002"])
+    enter_company(world, phones=["+74950000001"])
+    world.settle()
+    assert set(phones_in_crm(world)) == {"+74950000001", "+74990000002"}
+    assert "both, as they first met" in rules_of(world, "phones")
 
 
 def test_priority_the_first_in_the_list_counts_whatever_the_time(world: World, party: str) -> None:
