@@ -59,10 +59,22 @@ class Hearing:
         return None if _before_our_write(row, linked) else self._compared(known, linked, row, event, said)
 
     def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
-        kind, before = known.view.kind, replace(linked.view, base=dict(linked.view.base))
+        kind, view = known.view.kind, linked.view
+        before = replace(view, base=dict(view.base), telling=dict(view.telling))
         fields = self._heard(event.source, kind, linked.view.promised, said)
         route = self._config.route(event.source, kind).inward
-        incoming = Incoming(event.source, event.id, event.time, fields, row["version"], route.creates, route.updates)
+        former = self._replaced_by_us(event.source, row["former"])
+        incoming = Incoming(
+            event.source,
+            event.id,
+            event.time,
+            fields,
+            row["version"],
+            former.get("fields", {}),
+            datetime.fromisoformat(former["at"]) if former else None,
+            route.creates,
+            route.updates,
+        )
         means = (self._differences.told(event.source, kind) or (None, merge.same))[1]
         merged = merge.merge(known.view, linked.view, incoming, self._rules(kind), means)
         linked.dirty |= linked.state != "linked" or linked.view != before
@@ -70,6 +82,12 @@ class Hearing:
         if row["version"] is None and row["observed_at"] is not None:
             linked.heard_at, linked.dirty = row["observed_at"], True
         return merged
+
+    def _replaced_by_us(self, system: str, former: Fields | None) -> Fields:
+        """What a record had said, where it was we who changed that; where nobody knows who we are, it counts as us."""
+        us = self._config.systems[system].integration_user if system in self._config.systems else None
+        theirs = us and former and former["replaced_by"] not in (None, f"user:{us}")
+        return {} if theirs or former is None else former
 
     def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> Permanent | None:
         """A payment is of this order. Only the books may say that it is of another one than was thought.

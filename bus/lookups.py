@@ -20,7 +20,7 @@ from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.model import flatten
-from bus.observe import differences, fetched, removal, take_in
+from bus.observe import differences, fetched, removal, retraced, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, RawRecord
 from bus.translate import entries, translated
@@ -140,6 +140,7 @@ class LookUps:
         forbidden: dict[str, BusError] = {}
         for record_type, ids in wanted.items():
             found, refused = fetched(self._adapter, record_type, ids)
+            found = retraced(self._parts.ledger, self._adapter, record_type, found)
             present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
             forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
         return present, forbidden

@@ -15,7 +15,7 @@ Pure: values in, values out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -138,6 +138,10 @@ class Incoming:
     at: datetime
     fields: Fields
     version: int | None = None
+    former: Mapping[str, Json] = field(default_factory=dict)
+    """What of it the record had said, by its system's own account, until a write of ours."""
+    former_at: datetime | None = None
+    """When that was said."""
     creates: bool = True
     updates: bool = True
     """Whether the route lets this system's word create and change (bus.config.Mode)."""
@@ -211,29 +215,26 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
     owned: list[str] = []
     allowed = incoming.updates if entity.said else incoming.creates
     word = Said(incoming.at, incoming.source, incoming.event)
-    for name, theirs in sorted(news.items()):
-        if name in DERIVED[entity.kind]:
+    for name in sorted(news.keys() - DERIVED[entity.kind]):
+        one = _news(record, name, incoming, word, means)
+        if one is None:
             continue
-        ours, first_word = entity.fields.get(name), name not in record.base
-        unknown, base = first_word and name not in record.promised, record.held(name)
-        record.base[name] = theirs
-        if _no_news(record, name, theirs, base, first_word, means):
-            continue
-        met = unknown and not record.made and bool(ours and theirs) and name in UNITED[entity.kind]
-        theirs = together(ours, theirs) if met else theirs  # noqa: PLW2901 - what it comes to where both are kept
-        if theirs == ours or (first_word and theirs is None):
+        ours = entity.fields.get(name)
+        met = one.unknown and not record.made and bool(ours and one.value) and name in UNITED[entity.kind]
+        theirs = together(ours, one.value) if met else one.value
+        if theirs == ours or (one.first and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
-            owned += [name] if theirs == ours and _owns(rules[name], entity, name, word) else []
+            owned += [name] if theirs == ours and _owns(rules[name], entity, name, one.said) else []
             continue
-        alone = not unknown and means(name, base, ours)
-        verdict = _heard(entity, name, ours, theirs, word, rules[name], alone, met, allowed)
+        alone = not one.unknown and means(name, one.base, ours)
+        verdict = _heard(entity, name, ours, theirs, one.said, rules[name], alone, met, allowed)
         if verdict.accept is None:
             disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
             continue
         if verdict.accept:
             entity.fields[name] = theirs
-            entity.said[name] = word
-        changes.append(Change(name, ours, theirs, verdict.rule, verdict.accept))
+            entity.said[name] = one.said
+        changes.append(Change(name, ours, theirs, verdict.rule + one.note, verdict.accept))
     entity.said |= dict.fromkeys(owned, word)
     if incoming.version is not None:
         record.version = max(incoming.version, record.version or 0)
@@ -241,6 +242,35 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
     if outcome is not Outcome.ECHO:
         record.ours = False
     return Merged(outcome, tuple(changes), tuple(disputes), tuple(agreed), tuple(owned))
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """One field of an event that is news: what was said, when, and over what."""
+
+    value: Json
+    said: Said
+    base: Json
+    first: bool
+    """Its record had not said the field."""
+    unknown: bool
+    """Nor had a creation of ours."""
+    note: str = ""
+
+
+def _news(record: Record, name: str, incoming: Incoming, word: Said, means: Means) -> _News | None:
+    """Note what the record says of the field now; None where that is no news."""
+    theirs, base, first = incoming.fields[name], record.held(name), name not in record.base
+    unknown = first and name not in record.promised
+    record.base[name] = theirs
+    if not _no_news(record, name, theirs, base, first, means):
+        if name in record.telling and means(name, base, record.telling[name]):
+            del record.telling[name]  # it stood there, and somebody changed it: said again, it is news
+        return _News(theirs, word, base, first, unknown)
+    if not _written_over(record, name, theirs, base, incoming):
+        return None
+    said = replace(word, at=incoming.former_at or word.at)
+    return _News(incoming.former[name], said, base, first, unknown, "; our own write had replaced it")
 
 
 def _owns(policy: Policy, entity: Entity, name: str, word: Said) -> bool:
@@ -282,6 +312,15 @@ def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bo
     if first_word:
         return name in record.promised and means(name, theirs, base)
     return bool(theirs == base)
+
+
+def _written_over(record: Record, name: str, theirs: Json, base: Json, incoming: Incoming) -> bool:
+    """Did a write of ours whose answer was lost replace what a person had said since we last knew?
+
+    It is heard as if it had been read in between, once: from now on our word is what we know of the record.
+    """
+    ours = name in record.telling and theirs != base
+    return ours and name in incoming.former and incoming.former[name] not in (base, theirs)
 
 
 def _stale(entity: Entity, record: Record, name: str, incoming: Incoming, late: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import uuid4
@@ -10,7 +10,7 @@ from uuid import uuid4
 from bus.envelope import Event, version_order
 from bus.errors import BusError, ConfigError, Permanent
 from bus.ledger import erased, journal, letters, records
-from bus.ledger.database import Connection
+from bus.ledger.database import Connection, Ledger
 from bus.ledger.records import Shown
 from bus.model import Fields, flatten
 from bus.ports import Adapter, Entry, Raw
@@ -42,6 +42,19 @@ def fetched(
     half = len(ids) // 2
     halves = [fetched(adapter, record_type, some, parts) for some in (ids[:half], ids[half:])]
     return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
+
+
+def retraced(ledger: Ledger, adapter: Adapter, record_type: str, present: Mapping[str, Raw]) -> dict[str, Raw]:
+    """Readings, with the story of those records of which an answer to a write of ours is missing.
+
+    What a person had said there just before that write shows in the story alone. Raises what calls raise.
+    """
+    if not present:
+        return {}
+    with ledger.transaction() as connection:
+        unsure = records.unanswered(connection, adapter.system, record_type, present.keys())
+    told = adapter.retrace(record_type, sorted(unsure)) if unsure else {}
+    return {one: raw | told[one] if one in told else raw for one, raw in present.items()}
 
 
 def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = False) -> list[Event]:

@@ -31,12 +31,24 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What a record said of some fields until its last change of them, as its system keeps it."""
+
+    fields: Fields
+    at: datetime
+    """When that was said."""
+    replaced_by: str | None = None
+    """Who made the last change ("user:1"), where that is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Translation:
     """What a translator makes of one raw record.
 
     `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer, if any;
     `modified_at` is the record's own modification time; `held` names codes without a mapping; `derived` is what the
-    record shows of fields that only the bus may say (bus.model.DERIVED), by their flat names.
+    record shows of fields that only the bus may say (bus.model.DERIVED), by their flat names; `former` is what it said
+    before, where that was asked for (Adapter.retrace).
     """
 
     data: Json
@@ -45,6 +57,7 @@ class Translation:
     actor: str | None = None
     held: tuple[Held, ...] = ()
     derived: Fields = field(default_factory=dict)
+    former: Former | None = None
 
 
 class Tables(Protocol):
@@ -243,6 +256,14 @@ class Adapter(Protocol):
         """
         ...
 
+    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """How records came to say what they say, as parts to be laid over their raw; empty where none keeps that.
+
+        Asked only where an answer to a write of ours was lost: what a person had said just before it stands nowhere
+        else.
+        """
+        ...
+
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Records created under our own keys, by that key: the probe before a create is repeated."""
         ...
@@ -399,6 +420,8 @@ class Entry:
     """For what we read ourselves: a moment, by the ledger's clock, before the reading began."""
     derived: Fields = field(default_factory=dict)
     """What the record shows of fields that only the bus may say."""
+    former: Former | None = None
+    """What it said before, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)

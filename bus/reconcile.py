@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +21,7 @@ from bus.ledger import erased, journal, records, restored
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.ledger.restored import Forgotten
 from bus.model import flatten, money
-from bus.observe import differences, removal, take_in
+from bus.observe import differences, removal, retraced, take_in
 from bus.pace import nap
 from bus.pipeline import Pipeline
 from bus.ports import Adapter, Entry, Mappings, Notification, RawRecord
@@ -196,16 +196,21 @@ class Reconcile:
         name = f"reconcile {adapter.system} {record_type}"
         begun, latest = self._now(), _BEGINNING
         pages = adapter.changed(record_type, _BEGINNING if full else self._since(name))
-        while page := self._next(pages):
+        while page := self._next(adapter, record_type, pages):
             latest = max([latest, *self._page(run_id, adapter, page[0], report, page[1], strangers)])
         if latest > _BEGINNING:  # a wrong clock must not carry us past today
             self._move_cursor(name, min(latest, begun))
 
-    def _next(self, pages: Iterator[list[RawRecord]]) -> tuple[list[RawRecord], datetime] | None:
+    def _next(
+        self, adapter: Adapter, record_type: str, pages: Iterator[list[RawRecord]]
+    ) -> tuple[list[RawRecord], datetime] | None:
         """The next page, and a moment by the ledger's clock before it was read."""
         asked_at = self._ledger.now()
         page = next(pages, None)
-        return None if page is None else (page, asked_at)
+        if page is None:
+            return None
+        raws = retraced(self._ledger, adapter, record_type, {one.id: one.raw for one in page if not one.gone})
+        return [replace(one, raw=raws.get(one.id, one.raw)) for one in page], asked_at
 
     def _since(self, name: str) -> datetime:
         overlap = timedelta(seconds=self._config.limits.reconcile_overlap_s)

@@ -26,7 +26,7 @@ from bus.ledger import deliveries, entities
 from bus.ledger.database import Connection
 from bus.meeting import Meeting
 from bus.model import DERIVED, Fields, flatten
-from bus.observe import differences, fetched, removal
+from bus.observe import differences, fetched, removal, retraced
 from bus.pace import nap
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, Tables, Translator, Write
@@ -173,6 +173,7 @@ class Sending:
         parts = translator.asks(due, self._tables)
         read_at = self._parts.ledger.now()
         present, forbidden = fetched(self._adapter, record_type, [str(job.external_id) for job in there], parts)
+        present = retraced(self._parts.ledger, self._adapter, record_type, present)
         if __debug__:
             points.here("lane.read")
         news: list[Entry] = []

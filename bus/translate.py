@@ -50,7 +50,14 @@ def entry_of(
     translator = mappings.translator(system_kind, record.type)
     translation = translated(lambda: translator.to_canonical(record.raw, mappings.tables(system, system_kind)))
     event = _event(system, translator.EVENT, record, translation, causationid, correlationid)
-    return Entry(event, raw=record.raw, held=translation.held, priority=priority(event), derived=translation.derived)
+    return Entry(
+        event,
+        raw=record.raw,
+        held=translation.held,
+        priority=priority(event),
+        derived=translation.derived,
+        former=translation.former,
+    )
 
 
 def translated(translate: Callable[[], Translation]) -> Translation:

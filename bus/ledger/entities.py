@@ -281,7 +281,7 @@ def _plain(item: Known) -> Row:
 def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]]) -> None:
     """Insert new records and write back changed ones."""
     shape = """id bigint, entity_id uuid, system text, type text, external_id text, base jsonb, version bigint,
-               ours boolean, state text, heard_at timestamptz"""
+               ours boolean, state text, heard_at timestamptz, telling jsonb"""
     if made := [_plain_record(entity, record) for entity, record in changed if record.id is None]:
         run(
             connection,
@@ -294,7 +294,8 @@ def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]])
         run(
             connection,
             f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version,
-                       ours = new.ours, state = new.state, heard_at = new.heard_at, updated_at = now()
+                       ours = new.ours, state = new.state, heard_at = new.heard_at, telling = new.telling,
+                       updated_at = now()
                 FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
             [bulk(altered)],
         )
@@ -312,6 +313,7 @@ def _plain_record(entity: UUID, record: Linked) -> Row:
         "ours": record.view.ours,
         "state": record.state,
         "heard_at": record.heard_at.isoformat() if record.heard_at else None,
+        "telling": record.view.telling,
     }
 
 

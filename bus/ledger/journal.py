@@ -18,15 +18,16 @@ from bus.ledger.database import Connection, Row, bulk, columns, one, rows, run
 from bus.ledger.deliveries import NOT_URGENT, URGENT_ONLY
 from bus.merge import Outcome
 from bus.model import Json
-from bus.ports import Entry, Notification
+from bus.ports import Entry, Former, Notification
 
 _COLUMNS = """source text, id text, type text, subject text, channel text, kind text, occurred_at timestamptz,
     sourceversion text, version bigint, actor text, correlationid text, causationid text, partitionkey text,
-    data jsonb, raw jsonb, held jsonb, priority smallint, observed_at timestamptz"""
+    data jsonb, raw jsonb, held jsonb, priority smallint, observed_at timestamptz, former jsonb"""
 _NAMES = ", ".join(line.split()[0] for line in _COLUMNS.replace("\n", " ").split(","))
 _ENVELOPE = """event.seq, event.source, event.id, event.type, event.subject, event.kind, event.occurred_at, event.data,
     event.sourceversion, event.actor, event.correlationid, event.causationid, event.partitionkey"""
-_READ = f"{_ENVELOPE}, event.state, event.received_at, event.observed_at, event.version, event.held, event.priority"
+_READ = f"""{_ENVELOPE}, event.state, event.received_at, event.observed_at, event.version, event.held, event.priority,
+    event.former"""
 """What the path reads of an event: all but its raw record, which may be large and is for people and translators."""
 
 
@@ -88,8 +89,13 @@ def _row(entry: Entry) -> Row:
         "raw": _storable(entry.raw),
         "held": [asdict(item) for item in entry.held] if entry.held else [],
         "observed_at": entry.observed_at.isoformat() if entry.observed_at else None,
+        "former": _former(entry.former) if entry.former else None,
         "priority": urgent if entry.priority is None else entry.priority,
     }
+
+
+def _former(former: Former) -> Json:
+    return {"fields": former.fields, "at": former.at.isoformat(), "replaced_by": former.replaced_by}
 
 
 def _storable(raw: Json) -> Json:

@@ -139,6 +139,19 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
+def unanswered(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> set[str]:
+    """Of these records those that were told something of which no answer has come, and that was not heard either."""
+    found = rows(
+        connection,
+        """SELECT external_id FROM record
+           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND state = 'linked' AND telling <> '{}'
+             AND EXISTS (SELECT FROM jsonb_each(telling) AS told (name, value)
+                         WHERE base -> name IS DISTINCT FROM value AND name <> ALL(%s))""",
+        [system, record_type, list(ids), _DERIVED],
+    )
+    return {row["external_id"] for row in found}
+
+
 def ours(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, int]:
     """Records whose last change that we know of was our own write: their versions, by external id."""
     found = rows(

@@ -57,6 +57,10 @@ class Bitrix24(Called):
         """When each deal was last saved, and by whom; of counterparties nothing."""
         return self._of(record_type).glance(ids)
 
+    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Which stages each deal has gone through; of counterparties nothing."""
+        return self._deals.retrace(ids) if record_type == "deal" else {}
+
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Records created under our keys; should one key have two, the older."""
         return self._of(record_type).find(origins)

@@ -33,6 +33,7 @@ _TYPE = "deal"
 _BATCH = 49
 """Updates of one request, beside the list that looks first."""
 _ROWS, _SET_ROWS = "crm.item.productrow.list", "crm.item.productrow.set"
+_MOVES = "crm.stagehistory.list"
 _LINKS, _LINK = "crm.orderentity.list", "crm.orderentity.add"
 _SAVED = ["id", "updatedTime", "updatedBy", "stageId", "categoryId", "currencyId"]
 """Of a deal, what tells its version and its last author, and what other fields cannot be understood without."""
@@ -67,6 +68,12 @@ class Deals:
         """When each deal was last saved, and by whom; 2,500 deals in one request."""
         items = items_of(self._rest.each(lists_of(DEAL, numbers(ids), _SAVED)))
         return {str(one): {"item": item} for one, item in items.items()}
+
+    def retrace(self, ids: Sequence[str]) -> dict[str, Raw]:
+        """The latest stages of each deal, the last one first; of one whose story may not be read nothing."""
+        outcomes = self._rest.each([_move_list(one) for one in numbers(ids)])
+        told = {one: outcome for one, outcome in zip(ids, outcomes, strict=True) if not isinstance(outcome, Permanent)}
+        return {one: {"moves": rows_of(value_of(outcome), "items")} for one, outcome in told.items()}
 
     def find(self, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Deals created under our keys; should one key have two, the older."""
@@ -210,6 +217,10 @@ def _before(jobs: list[Job]) -> Command:
 
 def _row_list(deal: int) -> Command:
     return _ROWS, {"filter": {"=ownerType": "D", "=ownerId": deal}, "order": {"id": "ASC"}, "start": -1}
+
+
+def _move_list(deal: int) -> Command:
+    return _MOVES, {"entityTypeId": DEAL, "filter": {"OWNER_ID": deal}, "order": {"ID": "DESC"}, "start": -1}
 
 
 def _link_list(ids: list[int]) -> Command:

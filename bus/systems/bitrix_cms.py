@@ -51,6 +51,11 @@ class BitrixCms(Called):
         del record_type, ids
         return {}
 
+    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Nothing: what an order said before, the shop tells nobody."""
+        del record_type, ids
+        return {}
+
     def fetch(self, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None) -> dict[str, Raw]:
         """A request for each 48 records, which come whole; those that are not found are absent."""
         del parts

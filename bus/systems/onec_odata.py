@@ -102,6 +102,11 @@ class OneC:
         del record_type, ids
         return {}
 
+    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """Nothing: what an object said before, a base tells nobody."""
+        del record_type, ids
+        return {}
+
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Objects created under our keys: by their own key, or by our mark where the base does not take keys."""
         found: dict[str, RawRecord] = {}

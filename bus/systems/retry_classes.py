@@ -54,6 +54,7 @@ METHODS: Mapping[str, Method] = {
     "crm.item.list": _read("deals, contacts, companies; the probe of each, by originatorId and originId"),
     "crm.item.fields": _read("the fields of deals and companies"),
     "crm.item.productrow.list": _read("the product rows of a deal"),
+    "crm.stagehistory.list": _read("the stages a deal has gone through, where an answer to a write of one was lost"),
     "crm.orderentity.list": _read("which orders deals are linked to"),
     "crm.duplicate.findbycomm": _read("the probe of contacts and counterparties, by phone and e-mail"),
     "crm.requisite.list": _read("requisites by owner, INN and time of change; the probe of requisites"),

@@ -1,8 +1,9 @@
 """A deal of Bitrix24 and the canonical order: how the CRM sees an order.
 
 Raw: {"item": crm.item of type 2, "rows": product rows, "contact": crm.item of type 3 or null, "company": {"item",
-"requisite"} or null, "order_ids": [...]}. A key that is absent was not read and says nothing. A deal without a contact
-says nothing about the customer: somebody who unlinks a contact does not mean to erase the buyer's phone in the shop.
+"requisite"} or null, "order_ids": [...], "moves": its stages, the last one first}. A key that is absent was not read
+and says nothing. A deal without a contact says nothing about the customer: somebody who unlinks a contact does not
+mean to erase the buyer's phone in the shop.
 
 For whom an order is, a deal says by the company that it is linked to. A new deal is linked to the one that has the
 order's INN and KPP, if there is one; later that is the managers' to change, and only read.
@@ -15,13 +16,14 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from bus.errors import UnknownCode
 from bus.model import DERIVED, Fields, Json, Kind, nest
-from bus.ports import Held, Raw, Tables, Translation
+from bus.ports import Former, Held, Raw, Tables, Translation
 from mappings import values
 from mappings.tables import funnel_of, meaning
 from mappings.values import Id, Listed, Read, Sum, Text
@@ -50,6 +52,7 @@ _PRODUCTS = TypeAdapter(dict[str, list[str | None]])
 class _Item(Read):
     updated_time: AwareDatetime
     updated_by: Id = None
+    moved_by: Id = None
     stage_id: Text = None
     category_id: Id = None
     opportunity: Sum = None
@@ -92,8 +95,14 @@ class _Company(Read):
     requisite: _Requisite | None = None
 
 
+class _Move(Read):
+    stage_id: Text = Field(default=None, alias="STAGE_ID")
+    created_time: AwareDatetime = Field(alias="CREATED_TIME")
+
+
 class _Deal(Read):
     item: _Item
+    moves: Annotated[list[_Move] | None, Listed] = None
     rows: Annotated[list[_Row] | None, Listed] = None
     contact: _Contact | None = None
     company: _Company | None = None
@@ -150,7 +159,19 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
         actor=f"user:{item.updated_by}" if item.updated_by else None,
         held=_held(item, tables),
         derived={name: value for name, value in said.items() if name in DERIVED[KIND]},
+        former=_former(deal, tables),
     )
+
+
+def _former(deal: _Deal, tables: Tables) -> Former | None:
+    """The status before the deal came to its stage, and who brought it there: the story itself names nobody."""
+    item = deal.item
+    before = next((old for new, old in pairwise(deal.moves or []) if new.stage_id == item.stage_id), None)
+    found = meaning(tables, _STAGE, before.stage_id, field="status") if before and before.stage_id else None
+    if before is None or not isinstance(found, str):
+        return None
+    moved_by = f"user:{item.moved_by}" if item.moved_by else None
+    return Former({"status": found}, before.created_time.astimezone(UTC), moved_by)
 
 
 def _modified(deal: _Deal) -> datetime:
