@@ -61,7 +61,7 @@ class Line:
     """Something happened to one record: when, by whom, and what it said before and after."""
 
     at: datetime
-    what: Literal["made", "said", "gone", "ours", "ours made", "paid", "ours paid", "unposted", "marked"]
+    what: Literal["made", "said", "saved", "gone", "ours", "ours made", "paid", "ours paid", "unposted", "marked"]
     place: Place
     stamp: datetime
     name: str = ""
@@ -112,6 +112,8 @@ class Chronicle:
                 for name, value in shown.fields.items():
                     if old.fields.get(name) != value:
                         self._note("said", place, shown, name, old.fields.get(name), value)
+                if old.stamp != shown.stamp:  # by money too, which says nothing of the order's own fields
+                    self._note("saved", place, shown)
             self._moved(place, shown, old.money if old else {})
         self._last = now
 
@@ -138,7 +140,7 @@ class Chronicle:
         self, what: Any, place: Place, shown: Shown, name: str = "", before: Any = None, value: Any = None
     ) -> None:
         wall = datetime.fromtimestamp(self.house.walls[place[0]](), UTC)
-        stamp = shown.stamp if what == "ours" and shown.stamp else wall
+        stamp = shown.stamp if what in ("ours", "saved") and shown.stamp else wall
         self.lines.append(Line(self._at, what, place, stamp, name, before, value))
 
     # ---- what the systems show
@@ -253,7 +255,7 @@ class _Replay:
                 self.oracle.deleted(system, kind, key)
             case "ours" if line.name:
                 self._ours(line, kind, key)
-            case "ours":
+            case "ours" | "saved":
                 self.oracle.touched(system, kind, key, line.stamp)
             case "paid":
                 self._paid(line, key)

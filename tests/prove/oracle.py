@@ -113,12 +113,17 @@ class Oracle:
                 words[last.index] = replace(last, earliest=_second(at), latest=within, timing="fixed")
 
     def heard(self, system: str, kind: str, key: str, as_of: datetime) -> None:
-        """The bus has merged the record as the system noted it at that second: what was said before, and stood then."""
+        """The bus has merged the record as the system noted it at that second: what was said before, and stood then.
+
+        It counts as of that second at the latest, however often the record is saved after it.
+        """
         for words in self._fields(kind, key).values():
             mine = [word for word in words if word.system == system]
             before = [word for word in mine if word.earliest < _second(as_of)]
             if before and not any(word.earliest == _second(as_of) for word in mine):
-                words[before[-1].index] = replace(before[-1], heard=True)
+                word = replace(before[-1], heard=True)
+                noted = word.timing == "known"
+                words[word.index] = replace(word, latest=_second(as_of), timing="fixed") if noted else word
 
     def decided(self, kind: str, key: str, name: str, value: Any, at: datetime) -> None:
         """A person decided a conflict in the bus, which stands against whatever was not said after seeing it.

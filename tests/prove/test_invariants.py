@@ -297,6 +297,19 @@ def test_two_values_of_which_nobody_is_asked_are_told(day: Day) -> None:
         invariants.all_agree_on_what_the_rules_say(day.evening())
 
 
+def test_an_edit_that_is_heard_with_the_payment_made_after_it_may_count_as_of_the_payment(day: Day) -> None:
+    """An order of the shop has one time for all that it says, money saves it, and its letter overtakes the edit's."""
+    assert day.people.both(0, "address", 0, 1, shop_first=True)
+    assert day.house.posts["crm"].deliver(0)
+    day.play.drain("crm", urgent=False)
+    day.house.let_pass(2.0)
+    assert day.people.pay(0, "0.1")
+    assert day.house.posts["shop"].deliver(1)
+    day.play.publish(len(day.house.bells.published))
+    day.play.rest(reconciles=True)
+    invariants.all_agree_on_what_the_rules_say(day.evening())
+
+
 def test_a_value_that_nobody_ever_said_is_told_though_all_agree_on_it(day: Day) -> None:
     day.house.shop.act({"do": "edit_order", "id": 1, "fields": {"comments": "from nowhere"}}, quiet=True)
     day.house.portal.act({"do": "edit_deal", "id": day.deal(), "fields": {"COMMENTS": "from nowhere"}}, quiet=True)

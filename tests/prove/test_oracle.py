@@ -209,6 +209,23 @@ def test_a_record_that_was_read_keeps_the_time_of_its_words():
     assert oracle.admissible("order", KEY, "comment").values == ("a",)
 
 
+def test_what_was_heard_counts_as_of_that_save_at_the_latest_however_often_the_record_is_saved_then():
+    oracle = an_oracle(comment="o")
+    oracle.edited("shop", "order", KEY, "comment", "o", "b", at(10))
+    oracle.heard("shop", "order", KEY, at(15))
+    oracle.touched("shop", "order", KEY, at(30))
+    oracle.edited("crm", "order", KEY, "comment", "o", "a", at(20))
+    assert oracle.admissible("order", KEY, "comment").values == ("a",)
+
+
+def test_what_is_heard_with_a_later_save_may_count_as_of_that():
+    oracle = an_oracle(comment="o")
+    oracle.edited("shop", "order", KEY, "comment", "o", "b", at(10))
+    oracle.edited("crm", "order", KEY, "comment", "o", "a", at(20))
+    oracle.heard("shop", "order", KEY, at(30))
+    assert oracle.admissible("order", KEY, "comment").values == ("a", "b")
+
+
 def test_an_earlier_word_may_decide_a_race_before_it_is_replaced():
     """Of the shop's 40 and 1C's 30 either is heard first; the manager replaced the shop's word by the clock of 20."""
     oracle = an_oracle(comment="o")
