@@ -356,9 +356,10 @@ class Machine(RuleBasedStateMachine):
     @rule(which=WHICH, amount=st.sampled_from(("1480.00", "600.00", "100.00")), named=st.booleans(), rarely=RARELY)
     def statement_of_the_bank(self, which: int, amount: str, named: bool, rarely: int) -> None:
         """A bank's file tells of money, with the order's number or only the payer's; or of money given back."""
+        self._dies_of_it("statement.assigned", which == LAST and amount == "600.00")
         back = rarely == 1
         said = {"which": which, "amount": amount, "named": named, "back": back}
-        self._bus(lambda: self.play.step(lambda: self.people.statement(which, amount, named=named, back=back)), **said)
+        self._bus(lambda: self.play.take(self.people.statement(which, amount, named=named, back=back)), **said)
 
     # ---- the post
 
@@ -432,6 +433,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def bus_sweeps(self) -> None:
+        self._dies_of_it("sweep.claimed", self.steps % 20 == 0)
         self._bus(self.play.sweep)
 
     @rule()

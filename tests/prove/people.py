@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
-from bus.systems.bank_statement import read
 from tests.bus.systems.statements import THEIRS, document, raw
 from tests.prove import seen
 from tests.prove.chronicle import Chronicle
@@ -473,7 +471,7 @@ class People:
         self._base({"do": "merge_counterparties", "keep": found[0]["Ref_Key"], "drop": found[1]["Ref_Key"]})
         return True
 
-    def statement(self, which: int, amount: str, *, named: bool, back: bool) -> None:
+    def statement(self, which: int, amount: str, *, named: bool, back: bool) -> bytes:
         """A bank's file with one document of a firm's money, and what was in it the day before, once more."""
         firm = FIRMS[which % len(FIRMS)]
         purpose = f"Оплата заказа №{1001 + which}" if named else "Оплата по счёту"
@@ -490,8 +488,7 @@ class People:
         self.documents.append(document(**said))
         if named and not back:
             self.bank.append({"id": "", "order": str(1001 + which)})
-        file = raw(*self.documents[-2:], accounts="")
-        self.house.bus.statements.take("bankfile", read(BytesIO(file)))
+        return raw(*self.documents[-2:], accounts="")
 
     def books_says(self, row: Row) -> Row:
         """What an order of the books says."""

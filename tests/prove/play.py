@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 from bus import points
 from bus.envelope import Event
+from bus.systems.bank_statement import read
 from tests.prove.house import House
 from tests.prove.tally import Tally
 
@@ -56,6 +58,13 @@ class Play:
             self.told.append(f"    killed at {death}")
             self.house.between = None
             self.house.restart()
+
+    def take(self, file: bytes) -> None:
+        """A bank's file lies in its folder until it was taken."""
+        before = self.kills
+        self.step(lambda: self.house.bus.statements.take("bankfile", read(BytesIO(file))))
+        if self.kills > before:
+            self.take(file)
 
     def publish(self, count: int, *, backwards: bool = False) -> None:
         """Hand over some of what was rung, the oldest first or the youngest."""
