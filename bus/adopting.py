@@ -5,8 +5,10 @@
     the books tell of it, and so far only others told of such a one     -> that one: all money stands in the books once
     others tell of it, and so far only the books told of such a one     -> that one
     what is only expected                                               -> one that was received, if heard of with it
-    we made the one for somebody whom a restored ledger forgot          -> that one: here he is
+    one stands only where we made it: who told of it took it back, or   -> that one: here he is
+    is forgotten by a restored ledger
 
+Who told of a payment counts, not where it is: by a record that we made, or are making, nobody tells of anything.
 What gives money back is told apart from what brought it. No system has one payment twice.
 """
 
@@ -28,16 +30,11 @@ class _Payment:
     entity: UUID
     fields: Fields
     systems: set[str] = field(default_factory=set)
-    """Where it is."""
-    made: set[str] = field(default_factory=set)
-    """Where we made it, by its own word, for a payment that the ledger knows nothing of: it was restored since."""
+    """Where it is, or is being made."""
+    told: set[str] = field(default_factory=set)
+    """Of these the ones that told of it: it is there, and not by us."""
     begun: bool = False
     """Nobody told of it before this very batch."""
-
-    @property
-    def forgotten(self) -> bool:
-        """Nobody who told of it is known: it stands only where we made it."""
-        return self.systems <= self.made
 
     def __getitem__(self, name: str) -> Json:
         return self.fields.get(name)
@@ -50,7 +47,7 @@ class Adopting:
         self._books = frozenset(books)
         self._payments: dict[UUID, list[_Payment]] = {}
         for row in entities.payments_of(connection, orders):
-            known = _Payment(row["id"], row["fields"], set(row["systems"]), set(row["made"]))
+            known = _Payment(row["id"], row["fields"], set(row["systems"]), set(row["told"]))
             self._payments.setdefault(row["parent_id"], []).append(known)
 
     def adopted(self, order: UUID, source: str, said: Fields, *, forgotten: bool = False) -> UUID | None:
@@ -74,9 +71,9 @@ class Adopting:
         if known["status"] and heard.get("status") == PaymentState.PENDING:
             del heard["status"]
         known.fields = known.fields | heard
+        if source not in known.systems and not forgotten:  # what was to be there shows what we made
+            known.told.add(source)
         known.systems.add(source)
-        if forgotten:
-            known.made.add(source)
 
     def _fits(self, one: _Payment, source: str, said: Fields, forgotten: bool) -> bool:
         state, amount = said.get("status"), said.get("amount")
@@ -88,9 +85,7 @@ class Adopting:
             return True
         if state in (None, PaymentState.PENDING):
             return one.begun and state is not None
-        if forgotten or one.forgotten:
-            return True
-        return not any((system in self._books) == (source in self._books) for system in one.systems)
+        return forgotten or not any((teller in self._books) == (source in self._books) for teller in one.told)
 
 
 def _same_number(one: _Payment, said: Fields) -> bool:

@@ -229,7 +229,8 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
 def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
     """Payments of these orders, the eldest first, each with the systems that have it. The orders are locked for it.
 
-    `made`: the systems where we made it for a payment that this ledger, restored since, knows nothing of.
+    `told`: those of them that told of it, by a record which we neither make there nor made, be it for a payment that
+    this ledger, restored since, knows nothing of.
     """
     if not orders:
         return []
@@ -238,8 +239,10 @@ def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
         connection,
         """SELECT id, parent_id, fields, ARRAY(
              SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems,
-             ARRAY(SELECT split_part(key, '/', 3) FROM identity
-                   WHERE identity.entity_id = entity.id AND starts_with(key, 'bus/made/')) AS made
+             ARRAY(SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id
+                     AND state = 'linked' AND creating_since IS NULL AND promised = '{}'
+                     AND NOT EXISTS (SELECT 1 FROM identity WHERE identity.kind = entity.kind
+                       AND key = 'bus/made/' || system || '/' || type || '/' || external_id)) AS told
            FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL ORDER BY created_at, id""",
         [sorted(orders)],
     )

@@ -1,7 +1,7 @@
 """Which payment one is that several tell of: over a real ledger, through the path."""
 
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -9,7 +9,7 @@ from bus.errors import BadInput
 from bus.ledger import records
 from tests.bus.ledger.middle import Middle, built, config, gone, order, payment, rub, said, to_order
 
-LATER, LATEST = "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
+LATE, LATER, LATEST = "2026-10-05T10:30:00Z", "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
 
 
 @pytest.fixture
@@ -107,7 +107,15 @@ def test_what_several_tell_of_in_one_batch_is_one_payment(middle: Middle) -> Non
     assert total(middle) == "500.00"
 
 
-def test_and_so_it_is_when_their_order_is_in_it_too(middle: Middle) -> None:
+def test_but_shop_and_bank_each_tell_of_money_of_their_own(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)))
+    middle.take(
+        paid("5", "shop", order=to_order(1), amount=rub(500)), paid("s1", "bank", order=to_order(1), amount=rub(500))
+    )
+    assert total(middle) == "1000.00"
+
+
+def test_what_several_tell_of_is_one_payment_when_their_order_is_in_the_batch_too(middle: Middle) -> None:
     middle.take(
         order(1, total=rub(1000)),
         payment("5", source="shop", order=to_order(1), amount=rub(500), status="pending"),
@@ -254,13 +262,120 @@ def test_neither_is_one_that_we_made_and_somebody_deleted(middle: Middle) -> Non
     assert total(middle) == "0.00"
 
 
-def begin(middle: Middle, *, sent: bool) -> UUID:
+def begin(middle: Middle, of: str = "onec/payment/g:1", *, sent: bool) -> UUID:
     """Let the shop's lane begin to make the payment there, and send the call or not."""
-    payment_id = middle.entity("onec/payment/g:1", "payment").id
+    payment_id = middle.entity(of, "payment").id
     with middle.ledger.transaction() as connection:
         records.begin_creating(connection, [payment_id], "shop", "payment")
         records.promise(connection, "shop", {payment_id: {"status": "paid"}} if sent else {})
     return payment_id
+
+
+def echo(payment_id: UUID, **data: object):
+    """The shop shows what we made there."""
+    ours = [{"system": "bus", "type": "payment", "id": str(payment_id)}]
+    return paid("503", "shop", order=to_order(1), amount=rub(500), records=ours, **data)
+
+
+def book(middle: Middle, of: str = "onec/payment/g:1") -> UUID:
+    """Let the shop's lane make the payment there, and the shop show it."""
+    payment_id = begin(middle, of, sent=True)
+    middle.take(echo(payment_id))
+    return payment_id
+
+
+@pytest.mark.parametrize("how", ["not yet", "begun", "sent", "there"])
+def test_money_of_the_books_is_the_banks_however_far_we_are_with_booking_it_in_the_shop(
+    middle: Middle, how: str
+) -> None:
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    if how == "there":
+        book(middle)
+    elif how != "not yet":
+        begin(middle, sent=how == "sent")
+    middle.take(paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500)))
+    assert told_by(middle, "bank/payment/s1") == {"onec/g:1", "bank/s1"} | ({"shop/503"} if how == "there" else set())
+    assert total(middle) == "500.00"
+    middle.take(paid("s2", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00", "what the bank tells of twice came twice"
+
+
+def test_and_so_it_is_when_the_shop_shows_what_we_booked_in_the_same_batch(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    made = begin(middle, sent=True)
+    middle.take(echo(made, at=LATER), paid("s1", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert told_by(middle, "bank/payment/s1") == {"onec/g:1", "shop/503", "bank/s1"}
+    assert total(middle) == "500.00"
+
+
+@pytest.mark.parametrize("end", ["finished", "broke off"])
+def test_neither_the_end_of_booking_it_nor_a_call_that_surely_did_nothing_makes_it_the_shops_word(
+    middle: Middle, end: str
+) -> None:
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    made, lease = book(middle), uuid4()
+    row = middle.one("SELECT id FROM record WHERE system = 'shop' AND type = 'payment'")["id"]
+    middle.rows("UPDATE delivery SET lease = %s WHERE entity_id = %s", lease, made)
+    with middle.ledger.transaction() as connection:
+        if end == "finished":
+            records.set_bases(connection, [records.Base(row, "503", {"status": "paid"}, None)])
+        else:
+            records.broke_off(connection, "shop", lease, [made])
+    middle.take(paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+
+
+def test_money_of_the_bank_that_we_booked_in_the_shop_is_the_books(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("s1", "bank", order=to_order(1), amount=rub(500)))
+    book(middle, "bank/payment/s1")
+    middle.take(paid("g:1", "onec", at=LATER, order=to_order(1), amount=rub(500)))
+    assert told_by(middle, "bank/payment/s1") == {"bank/s1", "shop/503", "onec/g:1"}
+    middle.take(paid("s2", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00"
+
+
+def test_what_the_shop_tells_of_besides_what_we_booked_there_is_a_payment_of_its_own(middle: Middle) -> None:
+    """No system has one payment twice; and then the shop has told of one that the bank may not mean."""
+    middle.take(order(1, total=rub(2000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    book(middle)
+    middle.take(paid("5", "shop", at=LATER, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00"
+    middle.take(paid("s1", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert told_by(middle, "bank/payment/s1") == {"onec/g:1", "shop/503", "bank/s1"}
+    assert total(middle) == "1000.00"
+
+
+def test_what_we_booked_and_the_shop_gave_back_came_once(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    book(middle)
+    middle.take(payment("503", LATER, source="shop", order=to_order(1), status="refunded"))
+    middle.take(paid("s1", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "0.00"
+
+
+@pytest.mark.parametrize(("source", "again"), [("onec", "g:2"), ("bank", "s1")])
+def test_what_stands_only_where_we_booked_it_is_whose_who_tells_of_it_next(
+    middle: Middle, source: str, again: str
+) -> None:
+    """The accountant has marked his receipt: it counts until everybody has deleted it, and waits for who has it."""
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    book(middle)
+    middle.take(gone("onec", "payment", "payment/g:1"))
+    assert total(middle) == "500.00"
+    middle.take(paid(again, source, at="2026-10-07T10:00:00Z", order=to_order(1), amount=rub(500)))
+    assert total(middle) == "500.00"
+
+
+def test_what_the_shop_told_of_is_its_own_wherever_we_booked_it(middle: Middle) -> None:
+    middle.take(order(1, total=rub(1000)), paid("5", "shop", order=to_order(1), amount=rub(500)))
+    shops = middle.entity("shop/payment/5", "payment").id
+    with middle.ledger.transaction() as connection:
+        records.begin_creating(connection, [shops], "onec", "payment")
+        records.promise(connection, "onec", {shops: {"status": "paid"}})
+    ours = [{"system": "bus", "type": "payment", "id": str(shops)}]
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=ours))
+    middle.take(paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00", "bank and shop stand on one side: each tells of money of its own"
 
 
 MONEY = [{"system": "money", "type": "payment", "id": "2026-10-05:7:500.00:7707083893"}]
@@ -342,6 +457,16 @@ def test_money_that_we_booked_for_one_who_is_forgotten_is_his_when_he_tells_of_i
     assert total(middle) == "300.00"
     middle.take(paid("s2", "bank", order=to_order(1), amount=rub(300)))
     assert total(middle) == "600.00", "what he tells of twice came twice"
+
+
+@pytest.mark.parametrize("shop_first", [True, False])
+def test_and_so_it_is_when_both_come_in_one_batch(middle: Middle, shop_first: bool) -> None:
+    """Of one batch the earlier is heard first."""
+    booked = paid("77", "shop", at=LATER, order=to_order(1), amount=rub(300), records=MADE_FOR)
+    told = paid("s1", "bank", at=LATEST if shop_first else LATE, order=to_order(1), amount=rub(300))
+    middle.take(order(1, total=rub(1000)))
+    middle.take(booked, told)
+    assert total(middle) == "300.00"
 
 
 def test_who_told_of_what_we_booked_in_two_systems_is_still_looked_for(middle: Middle) -> None:
