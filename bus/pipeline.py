@@ -237,10 +237,13 @@ class Pipeline:
         questions.ask(connection, list(who.asks.values()), seconds=self._config.limits.wait_deadline_s)
         ended = who.entity.keys() | who.unwanted.keys()
         told = [row for row in gathered if row["kind"] != "order" and row["seq"] in ended]
-        met = {(row["source"], who.entity[row["seq"]]) for row in told if row["seq"] in who.entity}
-        answered = questions.moot(connection, {(row["source"], row["subject"]) for row in told}, met)
-        parties = [known for known in batch.known.values() if known.view.kind == "counterparty" and known.dirty]
-        traits.put(connection, {known.id: matching.traits(known.view.fields) for known in parties})
+        known = {(row["source"], row["subject"]): who.entity[row["seq"]] for row in told if row["seq"] in who.entity}
+        met = {(source, entity) for (source, _), entity in known.items()}
+        moot = questions.moot(connection, {(row["source"], row["subject"]) for row in told}, met)
+        asked = [(row["entity_id"] or known.get((row["system"], row["subject"])), row["system"]) for row in moot]
+        answered = [(entity, system) for entity, system in asked if entity and system in self._config.called]
+        parties = [one for one in batch.known.values() if one.view.kind == "counterparty" and one.dirty]
+        traits.put(connection, {one.id: matching.traits(one.view.fields) for one in parties})
         return {questions.key(row["source"], row["subject"]) for row in told}, answered
 
     def _mark(self, connection: Connection, batch: Batch) -> list[Due]:

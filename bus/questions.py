@@ -124,13 +124,15 @@ class Questions:
         letters.acted(connection, actor, "match", f"question {row['id']}", {"decision": decision})
         if row["entity_id"] is not None:
             deliveries.mark(connection, [Due(row["entity_id"], row["system"], channels.NEXT, None)])
+        elif (entity := _known_as(connection, row)) is not None:
+            deliveries.hasten(connection, [(entity, row["system"])])
         return journal.wake(connection, [questions.key(row["system"], row["subject"])])
 
     def _go_on(self, row: Row, woken: list[Event]) -> None:
         if __debug__:
             points.here("question.answered")
         self._bells.publish(woken)
-        if row["entity_id"] is not None and row["system"] in self._config.called:
+        if row["asks"] == "counterparty" and row["system"] in self._config.called:
             self._bells.ring(row["system"], urgent=False)
 
 
@@ -150,6 +152,10 @@ def _meant(connection: Connection, row: Row, choice: str) -> str | None:
     if known is None or known.view.kind != row["asks"]:
         return None
     entity = entities.hold(connection, [chosen])[chosen]
+    return NEW if entity == _known_as(connection, row) else str(entity)
+
+
+def _known_as(connection: Connection, row: Row) -> UUID | None:
+    """Whose record it is so far that is asked about; None for one that nobody knows, and for money."""
     key = f"{row['system']}/{row['subject']}"
-    itself = entities.find(connection, known.view.kind, [key]).get(key)
-    return NEW if entity == itself else str(entity)
+    return entities.find(connection, row["asks"], [key]).get(key)

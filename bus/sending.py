@@ -22,7 +22,7 @@ from bus.claimed import Job
 from bus.creating import Creating
 from bus.envelope import version_order
 from bus.errors import POISON, BusError, NotReady, Transient, UnknownCode, UnknownOutcome
-from bus.ledger import deliveries, entities
+from bus.ledger import deliveries, entities, journal
 from bus.ledger.database import Connection
 from bus.meeting import Meeting
 from bus.model import DERIVED, Fields, flatten
@@ -187,16 +187,27 @@ class Sending:
         if news:
             self._settling.observe(news)
             self._reload(jobs)
-        failures += [Failure(job, self._unheard()) for job in there if _unmet(job)]
+        failures += [Failure(job, self._not_yet()) for job in self._unheard(record_type, there)]
         self._settling.fail(failures)
         failed = [failure.job for failure in failures]
         gone = [job for job in there if job.present is None and job not in failed]
         self._settling.idle(gone)
         return self._asked([job for job in jobs if job not in failed and job not in gone], parts, translator)
 
-    def _unheard(self) -> NotReady:
-        """Written now, it would lose what it has to say."""
-        say = "it was found there, and what it says waits for a person or is a dead letter"
+    def _unheard(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
+        """Those whose records, written now, would lose what they have to say.
+
+        It waits for an answer, whose record it is; or nothing is merged yet of a record that was found. Of one that is
+        known a dead letter stops nothing: a code without a meaning holds up its own field.
+        """
+        read = {job: f"{record_type}/{job.external_id}" for job in jobs if job.present is not None}
+        with self._parts.ledger.transaction() as connection:
+            waiting = journal.waiting(connection, self._system, set(read.values()))
+        return [job for job, subject in read.items() if subject in waiting or _unmet(job)]
+
+    def _not_yet(self) -> NotReady:
+        """An answer hastens it; this is for what nobody tells us of."""
+        say = "what it says there waits for a person or is a dead letter"
         return NotReady(say, until=self._parts.now() + timedelta(seconds=_UNHEARD_S), cause="not heard yet")
 
     def _asked(self, jobs: list[Job], parts: Collection[str], translator: Translator) -> list[Job]:
@@ -348,7 +359,7 @@ class Sending:
 def _unmet(job: Job) -> bool:
     """Was this record linked, not made by us, and is nothing of what it says merged yet?"""
     linked = job.linked
-    return bool(linked and job.present is not None and job.there and not linked.view.base and not linked.view.promised)
+    return bool(linked and job.there and not linked.view.base and not linked.view.promised)
 
 
 def _reach(adapter: Adapter, per_second: float) -> int:

@@ -426,6 +426,17 @@ def moving(connection: Connection, source: str, subjects: Collection[str]) -> di
 
 
 def merging(connection: Connection, source: str) -> bool:
+def waiting(connection: Connection, source: str, subjects: Collection[str]) -> set[str]:
+    """Subjects of which an event waits for an answer, or for something that is not known yet."""
+    found = rows(
+        connection,
+        """SELECT DISTINCT subject FROM event
+           WHERE source = %s AND subject = ANY(%s) AND state <> 'done' AND state = 'waiting'""",
+        [source, list(subjects)],
+    )
+    return {row["subject"] for row in found}
+
+
     """Has a system told of anything that is not merged yet?"""
     query = "SELECT 1 AS there FROM event WHERE source = %s AND state <> 'done' AND state = 'pending' LIMIT 1"
     return one(connection, query, [source]) is not None

@@ -76,15 +76,15 @@ _MOOT = "UPDATE question SET state = 'moot', decided_at = now(), decided_by = 'b
 
 def moot(
     connection: Connection, subjects: Collection[tuple[str, str]], there: Collection[tuple[str, UUID]] = ()
-) -> list[tuple[UUID, str]]:
+) -> list[Row]:
     """Nothing is left to ask: it has become known by itself who these are, by (system, subject).
 
-    `there`: nor which record it is at a system, of entities that have one there, by (system, entity). Returns whose
-    deliveries may have waited for an answer, by (entity, system).
+    `there`: nor which record it is at a system, of entities that have one there, by (system, entity). Returns what was
+    asked about: `system`, `subject`, `entity_id`. Deliveries may have waited for an answer.
     """
     if not subjects and not there:
         return []
-    ended = rows(
+    return rows(
         connection,
         f"""{_MOOT} WHERE state = 'open' AND id IN (
               SELECT id FROM question JOIN unnest(%s::text[], %s::text[]) AS known(system, subject)
@@ -92,7 +92,7 @@ def moot(
               UNION ALL
               SELECT id FROM question JOIN unnest(%s::text[], %s::uuid[]) AS known(system, entity_id)
                 USING (system, entity_id) WHERE state = 'open')
-            RETURNING entity_id, system""",  # noqa: S608 - ours
+            RETURNING system, subject, entity_id""",  # noqa: S608 - ours
         [
             [system for system, _ in subjects],
             [subject for _, subject in subjects],
@@ -100,7 +100,6 @@ def moot(
             [entity for _, entity in there],
         ],
     )
-    return [(row["entity_id"], row["system"]) for row in ended if row["entity_id"]]
 
 
 def decide(connection: Connection, question_id: int, decision: str, actor: str) -> Row | None:

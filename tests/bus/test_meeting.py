@@ -234,7 +234,6 @@ def test_a_record_that_was_found_and_waits_for_a_person_is_not_written_over(worl
     [company] = [one for one in companies(world) if f"party/company:{one['id']}" == record]
     assert "+74957654321" in str(company)
     world.wiring.questions.new(questions(world)[0]["id"], "anna")
-    world.rows("UPDATE delivery SET due_at = now() RETURNING entity_id")
     settle(world)
     met = world.rows("SELECT fields FROM entity JOIN record ON entity_id = entity.id WHERE external_id = %s", ref)
     assert "+74957654321" in met[0]["fields"]["phones"]

@@ -1,9 +1,11 @@
 """Counterparties that people merge, mark as deleted, or make anew: survived, recorded, and nothing made twice."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.bus.test_meeting import known, settle
 from tests.stories.test_books import PARTY, companies, enter, in_books, requisites
 from tests.stories.world import World, build
 
@@ -43,6 +45,76 @@ def test_a_manager_merges_two_companies(world: World) -> None:
     assert len(in_books(world)) == 2, "the books keep both until the accountant merges them"
     gone = world.rows("SELECT rule FROM history WHERE rule = 'deleted there; not made again'")
     assert len(gone) == 1
+
+
+def card(world: World, ref: str) -> dict[str, Any]:
+    """The requisite that the company of a counterparty of the books bears."""
+    company = int(str(known(world, ref)).rpartition(":")[2])
+    (found,) = [one for one in requisites(world) if one["entityId"] == company]
+    return found
+
+
+def bear(world: World, ref: str, **requisite: Any) -> None:
+    """A manager writes this into it."""
+    there = card(world, ref)
+    changed = [{"id": there["id"], **requisite}]
+    world.portal.act({"do": "edit_company", "id": there["entityId"], "requisites": changed})
+
+
+def asked(world: World) -> dict[str, Any]:
+    (question,) = world.wiring.questions.listing()
+    return question
+
+
+def put_right(world: World, ref: str) -> None:
+    bear(world, ref, RQ_INN=PARTY["inn"], RQ_KPP=PARTY["kpp"])
+
+
+def set_apart(world: World, ref: str) -> None:
+    del ref
+    world.wiring.questions.new(asked(world)["id"], "anna")
+
+
+def doubtful(world: World) -> str:
+    """A company bears another one's INN, and an address that a manager typed; the accountant's words are due there."""
+    ref = enter(world)
+    enter(world, **OTHER)
+    world.settle()
+    world.books.act({"do": "edit_counterparty", "id": ref, "address": "Склад 7", "phones": ["+74997654321"]})
+    warehouse = {"TYPE_ID": 1, "ADDRESS_1": "Склад 5"}
+    bear(world, ref, RQ_INN=OTHER["inn"], RQ_KPP=OTHER["kpp"], addresses=[warehouse])
+    settle(world)
+    return ref
+
+
+@pytest.mark.parametrize("answer", [set_apart, put_right])
+def test_a_company_of_which_it_is_asked_whose_it_is_is_not_written_over(
+    world: World, answer: Callable[[World, str], None]
+) -> None:
+    ref = doubtful(world)
+    assert [one["why"] for one in asked(world)["candidates"]] == [["the same INN and KPP"]]
+    assert card(world, ref)["rqInn"] == OTHER["inn"]
+    assert "+74997654321" not in str(companies(world))
+    answer(world, ref)
+    world.settle()
+    (conflict,) = world.rows("SELECT field, options FROM conflict")
+    assert (conflict["field"], {*conflict["options"]}) == ("address", {"crm", "onec"})
+    assert "Склад 5" in str(world.portal.state({"of": "addresses"}))
+    assert card(world, ref)["rqInn"] == PARTY["inn"]
+    assert "+74997654321" in str(companies(world))
+    assert world.letters() == world.wiring.questions.listing() == []
+
+
+def test_where_nobody_answers_in_time_it_is_a_dead_letter_and_the_company_is_written_again(world: World) -> None:
+    ref = doubtful(world)
+    world.rows("UPDATE event SET deadline = now() - interval '1 s' WHERE state = 'waiting' RETURNING seq")
+    world.rows("UPDATE question SET deadline = now() - interval '1 s' RETURNING id")
+    world.wiring.chores.deadlines()
+    world.rows("UPDATE delivery SET due_at = now() RETURNING entity_id")
+    world.settle()
+    assert card(world, ref)["rqInn"] == PARTY["inn"]
+    assert world.letters()
+    assert world.wiring.questions.listing() == []
 
 
 def test_the_accountant_merges_two_counterparties(world: World) -> None:

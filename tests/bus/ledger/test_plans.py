@@ -154,6 +154,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "record": lambda connection: journal.record(connection, [Entry(order(9, LATER, comment="r"))]),
     "notify": lambda connection: journal.notify(connection, [Notification("crm", "deal", f"{at}") for at in range(9)]),
     "moving": lambda connection: journal.moving(connection, "shop", [f"order/{at}" for at in range(50)]),
+    "waiting": lambda connection: journal.waiting(connection, "shop", [f"order/{at}" for at in range(50)]),
     "settled": lambda connection: journal.settled(connection, [order(at, LATER) for at in range(50)]),
     "claim notified": lambda connection: journal.claim_notified(
         connection, "shop", uuid4(), seconds=60, limit=50, urgent=False
