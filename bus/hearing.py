@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from bus import channels, closed, merge
@@ -72,6 +72,7 @@ class Hearing:
             row["version"],
             former.get("fields", {}),
             datetime.fromisoformat(former["at"]) if former else None,
+            self._nothing_on_its_way(event.source, linked, row["observed_at"]),
             route.creates,
             route.updates,
         )
@@ -88,6 +89,12 @@ class Hearing:
         us = self._config.systems[system].integration_user if system in self._config.systems else None
         theirs = us and former and former["replaced_by"] not in (None, f"user:{us}")
         return {} if theirs or former is None else former
+
+    def _nothing_on_its_way(self, system: str, linked: Linked, read_at: datetime | None) -> bool:
+        """Was the record read so late that no write of ours without an answer could take effect after it?"""
+        if linked.told_at is None or read_at is None or system not in self._config.systems:
+            return False
+        return read_at > linked.told_at + timedelta(seconds=self._config.systems[system].late_s)
 
     def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> Permanent | None:
         """A payment is of this order. Only the books may say that it is of another one than was thought.

@@ -121,6 +121,8 @@ class Record:
     What the record says instead somebody changed who saw that word there."""
     telling: Fields = field(default_factory=dict)
     """What an update of ours was to say whose answer is not in: the same."""
+    superseded: Sequence[Fields] = ()
+    """What updates of ours before that were to say of which no answer is in either: some of it may have stood there."""
     made: bool = False
     """A call of ours made it: it was told of its entity then, and never meets it as a stranger."""
 
@@ -142,6 +144,8 @@ class Incoming:
     """What of it the record had said, by its system's own account, until a write of ours."""
     former_at: datetime | None = None
     """When that was said."""
+    final: bool = False
+    """The record was read when no write of ours that has no answer could take effect there any more."""
     creates: bool = True
     updates: bool = True
     """Whether the route lets this system's word create and change (bus.config.Mode)."""
@@ -212,7 +216,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
     changes: list[Change] = []
     disputes: list[Dispute] = []
     agreed: list[str] = []
-    owned: list[str] = []
+    owned: dict[str, Said] = {}
     allowed = incoming.updates if entity.said else incoming.creates
     word = Said(incoming.at, incoming.source, incoming.event)
     for name in sorted(news.keys() - DERIVED[entity.kind]):
@@ -224,7 +228,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
         theirs = together(ours, one.value) if met else one.value
         if theirs == ours or (one.first and theirs is None):
             agreed += [name] if name in entity.frozen and theirs == ours else []
-            owned += [name] if theirs == ours and _owns(rules[name], entity, name, one.said) else []
+            owned |= {name: one.said} if theirs == ours and _owns(rules[name], entity, name, one.said) else {}
             continue
         alone = not one.unknown and means(name, one.base, ours)
         verdict = _heard(entity, name, ours, theirs, one.said, rules[name], alone, met, allowed)
@@ -235,7 +239,7 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
             entity.fields[name] = theirs
             entity.said[name] = one.said
         changes.append(Change(name, ours, theirs, verdict.rule + one.note, verdict.accept))
-    entity.said |= dict.fromkeys(owned, word)
+    entity.said |= owned
     if incoming.version is not None:
         record.version = max(incoming.version, record.version or 0)
     outcome = _outcome(changes, disputes, echo=record.ours)
@@ -263,9 +267,9 @@ def _news(record: Record, name: str, incoming: Incoming, word: Said, means: Mean
     theirs, base, first = incoming.fields[name], record.held(name), name not in record.base
     unknown = first and name not in record.promised
     record.base[name] = theirs
+    if _over(record, name, theirs, base, incoming, means):
+        del record.telling[name]
     if not _no_news(record, name, theirs, base, first, means):
-        if name in record.telling and means(name, base, record.telling[name]):
-            del record.telling[name]  # it stood there, and somebody changed it: said again, it is news
         return _News(theirs, word, base, first, unknown)
     if not _written_over(record, name, theirs, base, incoming):
         return None
@@ -314,13 +318,27 @@ def _no_news(record: Record, name: str, theirs: Json, base: Json, first_word: bo
     return bool(theirs == base)
 
 
+def _over(record: Record, name: str, theirs: Json, base: Json, incoming: Incoming, means: Means) -> bool:
+    """Is what we told without an answer over? Said by the record from now on, it is news.
+
+    It stood there and somebody changed it; or it does not stand there, and cannot arrive any more.
+    """
+    if name not in record.telling or means(name, theirs, record.telling[name]):
+        return False
+    later = incoming.version is None or record.version is None or incoming.version > record.version
+    return later and (incoming.final or means(name, base, record.telling[name]))
+
+
 def _written_over(record: Record, name: str, theirs: Json, base: Json, incoming: Incoming) -> bool:
     """Did a write of ours whose answer was lost replace what a person had said since we last knew?
 
     It is heard as if it had been read in between, once: from now on our word is what we know of the record.
     """
-    ours = name in record.telling and theirs != base
-    return ours and name in incoming.former and incoming.former[name] not in (base, theirs)
+    if name not in record.telling or name not in incoming.former or theirs == base:
+        return False
+    before = incoming.former[name]
+    ours = any(name in one and one[name] == before for one in record.superseded)
+    return before not in (base, theirs) and not ours
 
 
 def _stale(entity: Entity, record: Record, name: str, incoming: Incoming, late: bool) -> bool:

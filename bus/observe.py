@@ -47,12 +47,14 @@ def fetched(
 def retraced(ledger: Ledger, adapter: Adapter, record_type: str, present: Mapping[str, Raw]) -> dict[str, Raw]:
     """Readings, with the story of those records of which an answer to a write of ours is missing.
 
-    What a person had said there just before that write shows in the story alone. Raises what calls raise.
+    What a person had said there just before that write shows in the story alone. Raises what calls raise: as long as it
+    is not told, the reading waits.
     """
-    if not present:
-        return {}
+    names = adapter.retraces.get(record_type)
+    if not present or not names:
+        return dict(present)
     with ledger.transaction() as connection:
-        unsure = records.unanswered(connection, adapter.system, record_type, present.keys())
+        unsure = records.unanswered(connection, adapter.system, record_type, present.keys(), names)
     told = adapter.retrace(record_type, sorted(unsure)) if unsure else {}
     return {one: raw | told[one] if one in told else raw for one, raw in present.items()}
 

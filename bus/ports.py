@@ -232,6 +232,8 @@ class Adapter(Protocol):
     """How many records one `write` should be given at most: what one request carries."""
     reach: int
     """How many records a lane takes at a time: the more one request can read, the cheaper the check before a write."""
+    retraces: Mapping[str, frozenset[str]]
+    """Canonical fields of which the system tells former values, by record type."""
 
     def portion(self, record_type: str) -> int:
         """How many records `fetch` reads whole in about a request; what a look-up reads before it commits."""
@@ -257,9 +259,9 @@ class Adapter(Protocol):
         ...
 
     def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """How records came to say what they say, as parts to be laid over their raw; empty where none keeps that.
+        """How records came to say what `retraces` names, as parts to be laid over their raw; absent where not told.
 
-        Asked only where an answer to a write of ours was lost: what a person had said just before it stands nowhere
+        Asked where no answer to a write of ours has shown yet: what a person had said just before it stands nowhere
         else.
         """
         ...

@@ -138,6 +138,8 @@ class Sending:
         """
         if not self._urgent or job.linked is None or job.external_id is None or job.unfinished:
             return False
+        if job.linked.view.telling.keys() - DERIVED[job.known.view.kind]:
+            return False  # what it says shows in this write's answer, and what it replaced in a reading alone
         due = self._due(job, translator)
         derived = {name: value for name, value in due.items() if name in DERIVED[job.known.view.kind]}
         try:

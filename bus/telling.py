@@ -178,7 +178,7 @@ class Telling:
             return
         before, base = linked.view.telling, linked.view.base
         if all(name in before and before[name] == base.get(name) for name in order.told):
-            self._parts.ledger.run(partial(records.telling, told={linked.id: {}}))
+            self._parts.ledger.run(partial(_forget, order.known.id, linked.id))
             names = ", ".join(sorted(order.told))
             say = f"1C took the order and kept its old {names}: a manager has approved it; change it there, then retry"
             raise Dropped(say, cause=f"dropped {names}")
@@ -280,6 +280,12 @@ class Telling:
         entities.learn(connection, item.known.view.kind, {key: item.known.id})
         records.begin_creating(connection, [item.known.id], self._system, item.type)
         offers.name(connection, self._system, item.type, item.known.id, item.external_id)
+
+
+def _forget(entity: UUID, record: int, connection: Connection) -> None:
+    """What the record was told is no word of ours any more."""
+    entities.hold(connection, [entity])
+    records.telling(connection, {record: {}})
 
 
 def _ours(item: _Told, now: Mapping[UUID, UUID], held: Collection[UUID]) -> bool:

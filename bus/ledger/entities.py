@@ -28,6 +28,8 @@ class Linked:
     """When a call was sent that creates it, or finishes that; None once such a call surely did nothing."""
     written_at: datetime | None = None
     """When the answer to our last write was in, by the ledger's clock."""
+    told_at: datetime | None = None
+    """When it was told what has no answer, by the ledger's clock."""
     heard_at: datetime | None = None
     """Of a record without versions: when the reading began that was heard last, by the ledger's clock."""
 
@@ -174,7 +176,7 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
 
 def _linked(row: Row) -> Linked:
     made = row["creating_since"] is not None
-    view = Record(row["base"], row["version"], row["ours"], row["promised"], row["telling"], made)
+    view = Record(row["base"], row["version"], row["ours"], row["promised"], row["telling"], row["superseded"], made)
     return Linked(
         row["system"],
         row["type"],
@@ -185,6 +187,7 @@ def _linked(row: Row) -> Linked:
         creating_since=row["creating_since"],
         written_at=row["written_at"],
         heard_at=row["heard_at"],
+        told_at=row["told_at"],
     )
 
 

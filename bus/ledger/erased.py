@@ -68,7 +68,8 @@ def take_out(connection: Connection, events: Collection[tuple[int, UUID]]) -> No
         return
     found = rows(
         connection,
-        f"""UPDATE event SET data = {without_person("event.kind", "event.data")}, raw = NULL, erased = true
+        f"""UPDATE event SET data = {without_person("event.kind", "event.data")}, raw = NULL, former = NULL,
+              erased = true
             WHERE seq = ANY(%s) AND NOT erased RETURNING seq, source, subject""",  # noqa: S608 - ours
         [[seq for seq, _ in events]],
     )

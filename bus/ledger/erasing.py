@@ -182,7 +182,8 @@ def _events(connection: Connection, found: Found, pattern: str) -> list[int]:
     over = "event.kind = 'counterparty' AND state <> 'done'"
     run(
         connection,
-        f"""UPDATE event SET data = {erased.without_person("event.kind", "event.data")}, raw = NULL, erased = true,
+        f"""UPDATE event SET data = {erased.without_person("event.kind", "event.data")}, raw = NULL, former = NULL,
+              erased = true,
               held = CASE WHEN event.kind = 'counterparty' THEN '[]' ELSE held END,
               state = CASE WHEN {over} THEN 'done' ELSE state END,
               outcome = CASE WHEN {over} THEN 'OVERRULED' ELSE outcome END,

@@ -69,6 +69,7 @@ def record(connection: Connection, entries: Sequence[Entry]) -> list[Event]:
 _KEPT_OUT = {
     "data": f"CASE WHEN gone THEN {erased.without_person('kind', 'data')} ELSE data END",
     "raw": "CASE WHEN gone THEN NULL ELSE raw END",
+    "former": "CASE WHEN gone THEN NULL ELSE former END",
     "held": "CASE WHEN over THEN '[]' ELSE held END",
 }
 
@@ -425,7 +426,6 @@ def moving(connection: Connection, source: str, subjects: Collection[str]) -> di
     return {row["subject"]: row["state"] for row in found}
 
 
-def merging(connection: Connection, source: str) -> bool:
 def waiting(connection: Connection, source: str, subjects: Collection[str]) -> set[str]:
     """Subjects of which an event waits for an answer, or for something that is not known yet."""
     found = rows(
@@ -437,6 +437,7 @@ def waiting(connection: Connection, source: str, subjects: Collection[str]) -> s
     return {row["subject"] for row in found}
 
 
+def merging(connection: Connection, source: str) -> bool:
     """Has a system told of anything that is not merged yet?"""
     query = "SELECT 1 AS there FROM event WHERE source = %s AND state <> 'done' AND state = 'pending' LIMIT 1"
     return one(connection, query, [source]) is not None

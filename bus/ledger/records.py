@@ -104,17 +104,27 @@ def telling(connection: Connection, told: Mapping[int, Fields], unread: Collecti
 
     What only we may say is not known there from now on until an answer is in, and so it is due: be the answer lost, and
     what we want to say what it said before. `unread`: records that are written without a look at them; of what else we
-    told them nobody knows any more than before.
+    told them nobody knows any more than before. What stays without an answer and is told anew is remembered, each word
+    once, but of a person's data nothing: should it have arrived, it is no person's word. The entities are locked.
     """
     if not told:
         return
     run(
         connection,
         """UPDATE record SET
-             base = base - ARRAY(SELECT key FROM jsonb_object_keys(new.told) AS key WHERE key = ANY(%s)),
-             telling = CASE WHEN record.id = ANY(%s) THEN telling ELSE '{}' END || new.told
-           FROM jsonb_to_recordset(%s) AS new(id bigint, told jsonb) WHERE record.id = new.id""",
-        [_DERIVED, list(unread), bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())])],
+             base = base - ARRAY(SELECT key FROM jsonb_object_keys(new.told) AS key WHERE key = ANY(%(derived)s)),
+             telling = CASE WHEN record.id = ANY(%(unread)s) THEN telling ELSE '{}' END || new.told, told_at = now(),
+             superseded = CASE
+               WHEN record.id = ANY(%(unread)s) OR telling - %(left_out)s::text[] <@ new.told
+                 OR superseded @> jsonb_build_array(telling - %(left_out)s::text[]) THEN superseded
+               ELSE superseded || jsonb_build_array(telling - %(left_out)s::text[]) END
+           FROM jsonb_to_recordset(%(told)s) AS new(id bigint, told jsonb) WHERE record.id = new.id""",
+        {
+            "derived": _DERIVED,
+            "left_out": [*_DERIVED, *erased.NAMES],
+            "unread": list(unread),
+            "told": bulk([{"id": record, "told": fields} for record, fields in sorted(told.items())]),
+        },
     )
 
 
@@ -139,15 +149,17 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
-def unanswered(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> set[str]:
-    """Of these records those that were told something of which no answer has come, and that was not heard either."""
+def unanswered(
+    connection: Connection, system: str, record_type: str, ids: Collection[str], names: Collection[str]
+) -> set[str]:
+    """Of these records those that were told one of the fields, and no answer and no event has shown it there."""
     found = rows(
         connection,
         """SELECT external_id FROM record
-           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND state = 'linked' AND telling <> '{}'
-             AND EXISTS (SELECT FROM jsonb_each(telling) AS told (name, value)
-                         WHERE base -> name IS DISTINCT FROM value AND name <> ALL(%s))""",
-        [system, record_type, list(ids), _DERIVED],
+           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND state = 'linked'
+             AND EXISTS (SELECT FROM unnest(%s::text[]) AS name
+                         WHERE telling ? name AND base -> name IS DISTINCT FROM telling -> name)""",
+        [system, record_type, list(ids), sorted(names)],
     )
     return {row["external_id"] for row in found}
 
@@ -228,7 +240,8 @@ def set_bases(connection: Connection, bases: Sequence[Base]) -> None:
              version = greatest(record.version, new.version),
              ours = new.ours AND coalesce(record.version <= new.version, true),
              external_id = new.external_id, state = 'linked', promised = '{}', written_at = now(), updated_at = now(),
-             telling = CASE WHEN new.unread THEN telling - ARRAY(SELECT jsonb_object_keys(new.delta)) ELSE '{}' END
+             telling = CASE WHEN new.unread THEN telling - ARRAY(SELECT jsonb_object_keys(new.delta)) ELSE '{}' END,
+             superseded = CASE WHEN new.unread THEN superseded ELSE '[]' END
            FROM jsonb_to_recordset(%s) AS new(id bigint, external_id text, delta jsonb, version bigint, ours boolean,
                                               own jsonb, forget jsonb, unread boolean)
            WHERE record.id = new.id""",

@@ -28,6 +28,7 @@ class Bitrix24(Called):
     batch = 49
     reach = 490
     """Ten lists of a page in one request; the updates are ten requests more."""
+    retraces: Mapping[str, frozenset[str]] = {"deal": frozenset({"status"})}
 
     def __init__(self, system: str, config: System, rest: Rest, presets: Presets | None = None) -> None:
         super().__init__(rest)
@@ -58,8 +59,9 @@ class Bitrix24(Called):
         return self._of(record_type).glance(ids)
 
     def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """Which stages each deal has gone through; of counterparties nothing."""
-        return self._deals.retrace(ids) if record_type == "deal" else {}
+        """Which stages each deal has gone through."""
+        del record_type
+        return self._deals.retrace(ids)
 
     def find(self, record_type: str, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Records created under our keys; should one key have two, the older."""

@@ -70,10 +70,14 @@ class Deals:
         return {str(one): {"item": item} for one, item in items.items()}
 
     def retrace(self, ids: Sequence[str]) -> dict[str, Raw]:
-        """The latest stages of each deal, the last one first; of one whose story may not be read nothing."""
-        outcomes = self._rest.each([_move_list(one) for one in numbers(ids)])
-        told = {one: outcome for one, outcome in zip(ids, outcomes, strict=True) if not isinstance(outcome, Permanent)}
-        return {one: {"moves": rows_of(value_of(outcome), "items")} for one, outcome in told.items()}
+        """The latest stages of each deal, the last one first, and with them the deal; absent where it is not told."""
+        deals = numbers(ids)
+        told = zip(deals, self._rest.run([[_move_list(one), _get(one)] for one in deals]), strict=True)
+        return {
+            str(one): {"moves": rows_of(value_of(moves), "items"), "item": value_of(item)["item"]}
+            for one, (moves, item) in told
+            if not isinstance(moves, Permanent) and not isinstance(item, Permanent)
+        }
 
     def find(self, origins: Sequence[str]) -> dict[str, RawRecord]:
         """Deals created under our keys; should one key have two, the older."""
@@ -189,7 +193,7 @@ class Deals:
             fields |= {"companyId": job.answers["company_id"]} if "company_id" in job.answers else {}
             return ADD, {**params, "fields": fields}
         if not fields:
-            return GET, {**params, "id": _id(job)}
+            return _get(_id(job))
         return UPDATE, {**params, "id": _id(job), "fields": fields}
 
     def _write_parts(self, jobs: list[Job]) -> None:
@@ -221,6 +225,10 @@ def _row_list(deal: int) -> Command:
 
 def _move_list(deal: int) -> Command:
     return _MOVES, {"entityTypeId": DEAL, "filter": {"OWNER_ID": deal}, "order": {"ID": "DESC"}, "start": -1}
+
+
+def _get(deal: int) -> Command:
+    return GET, {"entityTypeId": DEAL, "useOriginalUfNames": "Y", "id": deal}
 
 
 def _link_list(ids: list[int]) -> Command:

@@ -26,6 +26,7 @@ class BitrixCms(Called):
     kind = "bitrix_cms"
     batch = 48
     reach = 96
+    retraces: Mapping[str, frozenset[str]] = {}
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
         super().__init__(rest)

@@ -43,6 +43,7 @@ class OneC:
     batch = 5
     """A write is one to four requests of a second or more each, and a base is written by one at a time."""
     reach = 25
+    retraces: Mapping[str, frozenset[str]] = {}
 
     def __init__(self, system: str, config: System, calls: Calls, memory: Memory, shared: _Base | None = None) -> None:
         self.system = system

@@ -16,7 +16,6 @@ import re
 from collections.abc import Collection
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import pairwise
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
@@ -100,9 +99,11 @@ class _Move(Read):
     created_time: AwareDatetime = Field(alias="CREATED_TIME")
 
 
+_MOVES = TypeAdapter(Annotated[list[_Move], Listed])
+
+
 class _Deal(Read):
     item: _Item
-    moves: Annotated[list[_Move] | None, Listed] = None
     rows: Annotated[list[_Row] | None, Listed] = None
     contact: _Contact | None = None
     company: _Company | None = None
@@ -159,16 +160,21 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
         actor=f"user:{item.updated_by}" if item.updated_by else None,
         held=_held(item, tables),
         derived={name: value for name, value in said.items() if name in DERIVED[KIND]},
-        former=_former(deal, tables),
+        former=_former(raw, item, tables),
     )
 
 
-def _former(deal: _Deal, tables: Tables) -> Former | None:
-    """The status before the deal came to its stage, and who brought it there: the story itself names nobody."""
-    item = deal.item
-    before = next((old for new, old in pairwise(deal.moves or []) if new.stage_id == item.stage_id), None)
-    found = meaning(tables, _STAGE, before.stage_id, field="status") if before and before.stage_id else None
-    if before is None or not isinstance(found, str):
+def _former(raw: Raw, item: _Item, tables: Tables) -> Former | None:
+    """The status before the deal came to its stage, and who brought it there: the story itself names nobody.
+
+    A story that is not of the shape that the portal promises, or has gone on meanwhile, tells nothing.
+    """
+    try:
+        last, before = _MOVES.validate_python(raw.get("moves") or [])[:2]
+    except ValueError:
+        return None
+    found = meaning(tables, _STAGE, before.stage_id, field="status") if before.stage_id else None
+    if last.stage_id != item.stage_id or not isinstance(found, str):
         return None
     moved_by = f"user:{item.moved_by}" if item.moved_by else None
     return Former({"status": found}, before.created_time.astimezone(UTC), moved_by)

@@ -477,6 +477,53 @@ def test_a_record_that_we_made_without_phones_is_no_stranger_when_it_says_some(p
         assert entity.fields["phones"] == phones
 
 
+def replaced(record: Record, **incoming: object) -> Entity:
+    """The CRM shows our unanswered "accepted"; it had said "paid" before."""
+    entity = Entity("order", {"status": "accepted"}, {"status": Said(NOON, "shop", "1")})
+    former = {"former": {"status": "paid"}, "former_at": at(1)}
+    merge(entity, record, Incoming("crm", "2", at(2), {"status": "accepted"}, **(former | incoming)), RULES)
+    return entity
+
+
+@pytest.mark.parametrize(
+    ("record", "incoming", "status"),
+    [
+        (Record({"status": "new"}, telling={"status": "accepted"}), {}, "paid"),
+        (Record({"status": "new"}, telling={"status": "accepted"}), {"former": {}}, "accepted"),
+        (Record({"status": "new"}), {}, "accepted"),
+        (Record({"status": "accepted"}, telling={"status": "accepted"}), {}, "accepted"),
+        (Record({"status": "paid"}, telling={"status": "accepted"}), {}, "accepted"),
+        (Record({}, promised={"status": "new"}, telling={"status": "accepted"}), {}, "paid"),
+        (Record({"status": "new"}, telling={"status": "accepted"}, superseded=[{"status": "paid"}]), {}, "accepted"),
+    ],
+    ids=["replaced", "nothing between", "its own", "heard before", "known before", "since made", "ours too"],
+)
+def test_what_our_unanswered_word_replaced_is_heard_once(record: Record, incoming: dict, status: str) -> None:
+    entity = replaced(record, **incoming)
+    assert entity.fields["status"] == status
+    assert record.base["status"] == "accepted", "what it says now"
+    assert entity.said["status"].at == (at(1) if status == "paid" else NOON)
+
+
+@pytest.mark.parametrize(
+    ("base", "theirs", "incoming", "left"),
+    [
+        ("ours", "theirs", {"version": 3}, {}),
+        ("ours", "theirs", {"version": 2}, {"comment": "ours"}),
+        ("before", "theirs", {"version": 3}, {"comment": "ours"}),
+        ("before", "theirs", {"version": 3, "final": True}, {}),
+        ("theirs", "theirs", {"version": 3, "final": True}, {}),
+        ("before", "ours", {"version": 3, "final": True}, {"comment": "ours"}),
+    ],
+    ids=["changed there", "same second", "may still come", "never came", "overtaken", "came"],
+)
+def test_our_unanswered_word_is_ours_until_it_is_over(base: str, theirs: str, incoming: dict, left: dict) -> None:
+    record = Record({"comment": base}, version=2, telling={"comment": "ours"})
+    entity = Entity("order", {"comment": "ours"}, {"comment": Said(NOON, "shop", "1")})
+    merge(entity, record, Incoming("crm", "2", at(1), {"comment": theirs}, **incoming), {"comment": Newest()})
+    assert record.telling == left
+
+
 def test_an_owner_rules_once_it_has_spoken_and_not_before() -> None:
     rules = {"number": Owner(("shop",))}
     entity = Entity("order", {"number": "1"}, {"number": Said(NOON, "crm", "1")})

@@ -20,9 +20,7 @@ def replaced(world: World, ours: str, *stages: str) -> int:
     order = world.order()
     world.settle()
     world.shop.act({"do": "set_status", "id": order, "status": ours})
-    world.shop.outbox.flush(5)
-    world.wiring.pipeline.process(world.bells.published)
-    world.bells.published = []
+    heard(world)
     world.portal.faults.add({"kind": "drop_after", "method": "crm.item.update", "count": 1})
 
     def in_between(point: str) -> None:
@@ -38,6 +36,13 @@ def replaced(world: World, ours: str, *stages: str) -> int:
         points.disarm()
     assert world.rows("SELECT telling FROM record WHERE telling <> '{}'"), "the answer is lost"
     return order
+
+
+def heard(world: World) -> None:
+    """What the shop tells reaches the bus, and nothing else happens."""
+    world.shop.outbox.flush(5)
+    world.wiring.pipeline.process(world.bells.published)
+    world.bells.published = []
 
 
 def statuses(world: World, order: int) -> tuple[str, str]:
@@ -97,7 +102,73 @@ def test_what_we_had_said_without_an_answer_is_news_once_a_manager_says_it_again
     world.settle()
     deal = world.deal_of(order)["id"]
     for address in ("Тверь, Лесная 5", "Казань, Баумана 7"):
+        world.clock.ahead_s += 2
         world.portal.act({"do": "edit_deal", "id": deal, "fields": {"UF_CRM_DELIVERY_ADDRESS": address}})
         world.settle()
         said = {one["code"]: one["value"] for one in world.shop_order(order)["propertyValues"]}
         assert (world.deal_of(order)["UF_CRM_DELIVERY_ADDRESS"], said["ADDRESS"]) == (address, address)
+
+
+def a_day_passes(world: World) -> None:
+    world.rows("UPDATE record SET told_at = told_at - interval '1 day' RETURNING id")
+
+
+def test_a_manager_may_say_our_unanswered_word_himself_though_nobody_saw_it_stand_there(world: World) -> None:
+    """He replaced it before it was read. Seen not to stand there once it cannot arrive any more, it is ours no more."""
+    order = world.order(customer={"fio": "Иванов Пётр", "address": "Пермь, Мира 1"})
+    world.settle()
+    deal = world.deal_of(order)["id"]
+    world.portal.faults.add({"kind": "drop_after", "method": "crm.item.update", "count": 1})
+    world.shop.act({"do": "edit_order", "id": order, "properties": {"ADDRESS": "Казань, Баумана 7"}})
+    heard(world)
+    world.wiring.lane("crm", False)._sending.take()
+    for address in ("Тверь, Лесная 5", "Казань, Баумана 7"):
+        world.clock.ahead_s += 2
+        world.portal.act({"do": "edit_deal", "id": deal, "fields": {"UF_CRM_DELIVERY_ADDRESS": address}})
+        world.settle()
+        a_day_passes(world)
+        world.clock.ahead_s += 2
+        world.portal.act({"do": "edit_deal", "id": deal, "fields": {"comments": f"not to {address}"}})
+        world.settle()
+        said = {one["code"]: one["value"] for one in world.shop_order(order)["propertyValues"]}
+        assert (world.deal_of(order)["UF_CRM_DELIVERY_ADDRESS"], said["ADDRESS"]) == (address, address)
+
+
+def test_a_payment_that_is_written_without_a_look_does_not_hide_the_stage(world: World) -> None:
+    """Its answer shows our own stage, and not what that replaced."""
+    order = replaced(world, "A", "FINAL_INVOICE")
+    world.shop.act({"do": "pay_order", "id": order, "sum": 100})
+    heard(world)
+    world.wiring.lane("crm", True)._sending.take()
+    world.settle()
+    assert statuses(world, order) == ("FINAL_INVOICE", "S")
+
+
+def test_a_word_of_our_own_that_had_no_answer_either_is_not_taken_for_a_persons(world: World) -> None:
+    """Two writes of ours without an answer, and the first took effect after the lane had looked for it."""
+    order = world.order()
+    world.settle()
+    deal = world.deal_of(order)
+    world.portal.faults.add({"kind": "drop_before", "method": "crm.item.update", "count": 1})
+    world.shop.act({"do": "set_status", "id": order, "status": "A"})
+    heard(world)
+    world.wiring.lane("crm", False)._sending.take()
+    world.shop.act({"do": "set_status", "id": order, "status": "S"})
+    heard(world)
+    world.rows("UPDATE delivery SET due_at = now() WHERE system = 'crm' RETURNING 1")
+
+    def late(point: str) -> None:
+        if point == "lane.launched":
+            points.disarm()
+            fields = {"entityTypeId": 2, "id": deal["id"], "fields": {"stageId": "PREPARATION"}}
+            world.wiring.adapters["crm"]._rest.call("crm.item.update", fields)
+
+    world.portal.faults.add({"kind": "drop_after", "method": "crm.item.update", "after": 1, "count": 1})
+    points.arm(late)
+    try:
+        world.wiring.lane("crm", False)._sending.take()
+    finally:
+        points.disarm()
+    world.settle()
+    assert statuses(world, order) == ("FINAL_INVOICE", "S")
+    assert not any("replaced" in rule for rule in rules(world))
