@@ -143,6 +143,7 @@ def _decided(known: Known, event: Event, fields: Fields) -> Merged:
         known.view.fields[name] = value
         known.view.said[name] = Said(event.time, "bus", event.id)
         known.view.frozen -= {name}
+        known.view.sides.pop(name, None)
     return Merged(Outcome.APPLIED, tuple(changes))
 
 
@@ -186,13 +187,17 @@ def _note(known: Known, row: Row, event: Event, merged: Merged, batch: Batch) ->
         if asked := batch.questions.get((known.id, dispute.field)):
             question = replace(question, options=asked.options | question.options, deadline=asked.deadline)
         batch.questions[known.id, dispute.field] = question
+        batch.agreed.discard((known.id, dispute.field))
         known.view.frozen |= {dispute.field}
+        said = {source: option["value"] for source, option in question.options.items()}
+        known.view.sides[dispute.field] = known.view.sides.get(dispute.field, {}) | said
         batch.lines.append(
             Line(known.id, actor, "conflict", row["seq"], event.source, dispute.field, dispute.ours, dispute.theirs)
         )
     for name in merged.agreed:
         batch.agreed.add((known.id, name))
         known.view.frozen -= {name}
+        known.view.sides.pop(name, None)
         batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
 
 

@@ -105,6 +105,8 @@ class Entity:
     said: dict[str, Said]
     frozen: frozenset[str] = frozenset()
     """Fields with an open conflict: left as they are, and out of deliveries, until a person decides."""
+    sides: dict[str, Fields] = field(default_factory=dict)
+    """Of these, what each source says."""
 
 
 @dataclass(slots=True)
@@ -180,7 +182,7 @@ class Merged:
     changes: tuple[Change, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     agreed: tuple[str, ...] = ()
-    """Frozen fields on which this system has come to say what stands: nothing is left to ask."""
+    """Frozen fields of which all say what stands now, this system the last: nothing is left to ask."""
     owned: tuple[str, ...] = ()
     """Fields that stay as they are, and are their owner's word now."""
 
@@ -226,8 +228,11 @@ def merge(entity: Entity, record: Record, incoming: Incoming, rules: Rules, mean
         ours = entity.fields.get(name)
         met = one.unknown and not record.made and bool(ours and one.value) and name in UNITED[entity.kind]
         theirs = together(ours, one.value) if met else one.value
-        if theirs == ours or (one.first and theirs is None):
-            agreed += [name] if name in entity.frozen and theirs == ours else []
+        if theirs == ours or (one.first and _is_nothing(theirs, over=ours)):
+            if name in entity.frozen and theirs == ours:
+                asked = _is_asked(entity, name, incoming.source)
+                agreed += [] if asked else [name]
+                disputes += [Dispute(name, ours, theirs, _manual(rules[name]))] if asked else []
             owned |= {name: one.said} if theirs == ours and _owns(rules[name], entity, name, one.said) else {}
             continue
         alone = not one.unknown and means(name, one.base, ours)
@@ -275,6 +280,17 @@ def _news(record: Record, name: str, incoming: Incoming, word: Said, means: Mean
         return None
     said = replace(word, at=incoming.former_at or word.at)
     return _News(incoming.former[name], said, base, first, unknown, "; our own write had replaced it")
+
+
+def _is_nothing(value: Json, *, over: Json) -> bool:
+    """Of a first word: a record that never had anything of it takes nothing away. Goods may just not be there yet."""
+    return value is None or bool(over and value == [])
+
+
+def _is_asked(entity: Entity, name: str, source: str) -> bool:
+    """Does anybody but `source` say of a frozen field what does not stand? Its question is open then, as before."""
+    stands = entity.fields.get(name)
+    return any(said != stands for other, said in entity.sides.get(name, {}).items() if other != source)
 
 
 def _owns(policy: Policy, entity: Entity, name: str, word: Said) -> bool:

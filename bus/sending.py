@@ -237,7 +237,9 @@ class Sending:
         job.present, job.seen = raw, version_order(told.version)
         job.behind = job.linked is not None and job.linked.view.version != job.seen
         job.there = flatten(job.known.view.kind, told.data)
-        if job.linked is None or not differences(job.there, job.linked.view.base):
+        untold = job.unheard(translator.writes(self._tables))  # of a record that is half made no event tells it either
+        told_of = {name: value for name, value in job.there.items() if name not in untold}
+        if job.linked is None or not differences(told_of, job.linked.view.base):
             return []
         entry = self._settling.entry(record_type, str(job.external_id), raw, job.row["lease"])
         return [replace(entry, observed_at=read_at)]

@@ -43,15 +43,14 @@ def ask(connection: Connection, questions: Sequence[Question]) -> None:
 
 
 def agree(connection: Connection, fields: Collection[tuple[UUID, str]]) -> None:
-    """Close the open conflicts of these fields where only two sides spoke: the one that differed says the same now."""
+    """Close the open conflicts of these fields: all sides say the same now."""
     if not fields:
         return
     run(
         connection,
         """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: the sides agree'
            FROM jsonb_to_recordset(%s) AS new(entity_id uuid, field text)
-           WHERE conflict.entity_id = new.entity_id AND conflict.field = new.field AND conflict.state = 'open'
-             AND (SELECT count(*) FROM jsonb_object_keys(conflict.options)) <= 2""",
+           WHERE conflict.entity_id = new.entity_id AND conflict.field = new.field AND conflict.state = 'open'""",
         [bulk([{"entity_id": entity, "field": field} for entity, field in fields])],
     )
 

@@ -153,15 +153,15 @@ def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
 
 
 def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) -> dict[UUID, Known]:
-    frozen: dict[UUID, set[str]] = {}
-    for row in rows(
-        connection, "SELECT entity_id, field FROM conflict WHERE state = 'open' AND entity_id = ANY(%s)", [wanted]
-    ):
-        frozen.setdefault(row["entity_id"], set()).add(row["field"])
+    sides: dict[UUID, dict[str, Fields]] = {}
+    query = "SELECT entity_id, field, options FROM conflict WHERE state = 'open' AND entity_id = ANY(%s)"
+    for row in rows(connection, query, [wanted]):
+        said = {source: option["value"] for source, option in row["options"].items()}
+        sides.setdefault(row["entity_id"], {})[row["field"]] = said
     known = {
         row["id"]: Known(
             row["id"],
-            Entity(row["kind"], row["fields"], _said(row["said"]), frozenset(frozen.get(row["id"], ()))),
+            _entity(row, sides.get(row["id"], {})),
             parent_id=row["parent_id"],
             revision=row["revision"],
             erased=row["erased_at"] is not None,
@@ -172,6 +172,10 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
         if row["entity_id"] in known:
             known[row["entity_id"]].records.append(_linked(row))
     return known
+
+
+def _entity(row: Row, sides: dict[str, Fields]) -> Entity:
+    return Entity(row["kind"], row["fields"], _said(row["said"]), frozenset(sides), sides)
 
 
 def _linked(row: Row) -> Linked:

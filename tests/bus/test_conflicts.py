@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bus import points
+from bus.envelope import Event
 from bus.errors import BadInput
 from tests.bus.ledger.middle import Middle, built, config, deal, eventually, order, said, to_order
 
@@ -150,6 +151,44 @@ def test_sides_that_came_to_the_same_by_themselves_are_not_asked_about_any_more(
     middle.take(deal(7, now(5), comment="A"))
     assert middle.one("SELECT state FROM conflict")["state"] == "agreed"
     assert due_fields(middle)["crm"] == {}
+
+
+STILL_ASKED: dict[str, tuple[list[tuple[str, str]], dict[str, str]]] = {
+    "the other has said something else since": ([("shop", "A2"), ("crm", "A")], {"shop": "A2", "crm": "A"}),
+    "it was not the one that differed": ([("shop", "A2"), ("shop", "A")], {"shop": "A", "crm": "B"}),
+    "a third differs": ([("onec", "C"), ("crm", "A")], {"shop": "A", "crm": "A", "onec": "C"}),
+}
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("batches", [True, False], ids=["each by itself", "in one batch"])
+@pytest.mark.parametrize("why", STILL_ASKED)
+def test_a_side_that_says_what_stands_ends_nothing_while_another_differs(
+    middle: Middle, why: str, batches: bool
+) -> None:
+    words, left = STILL_ASKED[why]
+    middle.take(said("onec", "order", "order/x", now(1), None, {"records": [to_order(1)]}))
+    events = [one_says(source, value, minutes) for minutes, (source, value) in enumerate(words, 2)]
+    for batch in [[event] for event in events] if batches else [events]:
+        middle.take(*batch)
+    assert (values(middle), middle.one("SELECT state FROM conflict")["state"]) == (left, "open")
+    assert [fields for fields in due_fields(middle).values() if "comment" in fields] == []
+    assert middle.rows("SELECT 1 FROM history WHERE what = 'agreed'") == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_three_sides_agree_when_the_last_of_them_says_what_stands(middle: Middle) -> None:
+    middle.take(said("onec", "order", "order/x", now(1), None, {"records": [to_order(1)], "comment": "C"}))
+    middle.take(one_says("crm", "A", 2))
+    middle.take(one_says("onec", "A", 3))
+    assert middle.one("SELECT state FROM conflict")["state"] == "agreed"
+
+
+def one_says(source: str, comment: str, minutes: int) -> Event:
+    at = now(minutes)
+    if source == "onec":
+        return said("onec", "order", "order/x", at, None, {"comment": comment})
+    return order(1, at, comment=comment) if source == "shop" else deal(7, at, comment=comment)
 
 
 def test_uniting_carries_the_question_along(middle: Middle, asked: dict) -> None:

@@ -155,6 +155,18 @@ def test_the_first_empty_word_says_nothing_about_what_others_said() -> None:
     assert due(order, record.base, frozenset({"comment"})) == {"comment": "from the shop"}
 
 
+@pytest.mark.parametrize("promised", [{}, {"lines": [{"name": "Kettle"}]}], ids=["a record we meet", "one we made"])
+def test_goods_that_a_record_never_had_are_not_taken_away_by_it(promised: dict) -> None:
+    goods = [{"name": "Kettle"}]
+    order, record = entity(said_by="onec", lines=goods), Record({}, promised=promised, made=bool(promised))
+    rules = {"lines": Owner(("shop",))}
+    assert merge(order, record, says("crm", 5, lines=[]), rules).outcome is Outcome.UNCHANGED
+    assert (order.fields, record.base) == ({"lines": goods}, {"lines": []})
+    assert due(order, record.base, frozenset({"lines"})) == {"lines": goods}
+    record.base["lines"] = goods
+    assert merge(order, record, says("crm", 6, lines=[]), rules).outcome is Outcome.APPLIED, "had, and gone"
+
+
 def test_a_cleared_field_is_a_change_and_an_absent_one_is_not() -> None:
     order, record = entity(comment="x", number="1"), Record({"comment": "x", "number": "1"})
     merged = merge(order, record, says("shop", 5, comment=None), RULES)
