@@ -2,11 +2,14 @@
 
 Most of what a portal tells of is our own writing: webhooks are never suppressed. So a glance at versions comes first,
 thousands in one request, and a record that was last saved by us, as we know it, is not read again.
+
+A merger of two counterparties tells of the one that is gone. Whoever bears its requisites now changed too, and no time
+of change need show it: so he is read as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -22,7 +25,7 @@ from bus.merge import Outcome
 from bus.model import flatten
 from bus.observe import differences, fetched, removal, retraced, take_in
 from bus.parts import Parts
-from bus.ports import Adapter, Entry, Raw, RawRecord
+from bus.ports import Adapter, Alike, Entry, Notification, Raw, RawRecord
 from bus.translate import entries, translated
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -90,6 +93,8 @@ class LookUps:
         present, forbidden = self._present(_by_type(rows))
         if __debug__:
             points.here("lookup.read")
+        gone = [row["subject"] for row in rows if row["subject"] not in present | forbidden]
+        heirs = [heir for record_type, ids in _ids(gone).items() for heir in self._heirs(record_type, ids)]
         made: dict[int, list[Entry]] = {}
         broken: list[tuple[Row, BusError]] = []
         for row in rows:
@@ -104,6 +109,7 @@ class LookUps:
             events = take_in(connection, [entry for some in made.values() for entry in some])
             new = {event.id.partition("/")[0] for event in events}
             journal.close_notified(connection, lease, _outcomes(made, new))
+            journal.notify(connection, heirs)
             for row, reason in broken:
                 self._bury(connection, row, reason)
             return events
@@ -144,6 +150,14 @@ class LookUps:
             present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
             forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
         return present, forbidden
+
+    def _heirs(self, record_type: str, gone: list[str]) -> list[Notification]:
+        """Who bears the INN there of counterparties that are gone: nobody, where they were deleted and not merged."""
+        with self._parts.ledger.transaction() as connection:
+            inns = records.inns(connection, self._system, record_type, gone)
+        found = self._adapter.alike(record_type, {one: Alike(inn=inn) for one, inn in inns.items()}) if inns else {}
+        heirs = {heir.id for some in found.values() for heir in some} - set(gone)
+        return [Notification(self._system, record_type, one, whole=True) for one in sorted(heirs)]
 
     def _entries(self, row: Row, raw: Raw | None) -> list[Entry]:
         record_type, _, external_id = row["subject"].partition("/")
@@ -190,12 +204,16 @@ class LookUps:
 
 def _by_type(rows: list[Row]) -> dict[str, list[str]]:
     """External ids to look at, each once; those reported as removed are not asked for."""
-    wanted: dict[str, dict[str, None]] = {}
-    for row in rows:
-        record_type, _, external_id = row["subject"].partition("/")
-        if not _removed(row):
-            wanted.setdefault(record_type, {})[external_id] = None
-    return {record_type: list(ids) for record_type, ids in wanted.items()}
+    return _ids(row["subject"] for row in rows if not _removed(row))
+
+
+def _ids(subjects: Iterable[str]) -> dict[str, list[str]]:
+    """External ids by record type, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for subject in subjects:
+        record_type, _, external_id = subject.partition("/")
+        found.setdefault(record_type, {})[external_id] = None
+    return {record_type: list(ids) for record_type, ids in found.items()}
 
 
 def _removed(row: Row) -> bool:

@@ -149,6 +149,18 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
+def inns(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, str]:
+    """INNs of counterparties, by the external ids of their records, be those deleted by now."""
+    found = rows(
+        connection,
+        """SELECT external_id, fields ->> 'inn' AS inn FROM record JOIN entity ON entity.id = record.entity_id
+           WHERE system = %s AND type = %s AND external_id = ANY(%s) AND kind = 'counterparty'
+             AND fields ->> 'inn' IS NOT NULL""",
+        [system, record_type, list(ids)],
+    )
+    return {row["external_id"]: row["inn"] for row in found}
+
+
 def unanswered(
     connection: Connection, system: str, record_type: str, ids: Collection[str], names: Collection[str]
 ) -> set[str]:

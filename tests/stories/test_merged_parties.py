@@ -47,6 +47,23 @@ def test_a_manager_merges_two_companies(world: World) -> None:
     assert len(gone) == 1
 
 
+def test_a_company_that_takes_over_anothers_requisite_is_read_though_no_save_of_it_is_told(world: World) -> None:
+    named = {"preset": "legal", "RQ_INN": PARTY["inn"], "RQ_KPP": PARTY["kpp"]}
+    there = {"do": "create_company", "fields": {"title": "Ромашка"}, "requisites": [named]}
+    first = int(world.portal.act(there)["id"])
+    world.settle()
+    enter(world, **OTHER)
+    world.settle()
+    (second,) = [company["id"] for company in companies(world) if company["id"] != first]
+    saved = {company["id"]: company["updatedTime"] for company in companies(world)}
+    world.portal.act({"do": "merge_company", "id": first, "losers": [second]})
+    assert {company["id"]: company["updatedTime"] for company in companies(world)} == {first: saved[first]}
+    world.settle()
+    question = asked(world)
+    assert question["subject"] == f"party/company:{first}"
+    assert [one["why"] for one in question["candidates"]] == [["the same INN and KPP"]]
+
+
 def card(world: World, ref: str) -> dict[str, Any]:
     """The requisite that the company of a counterparty of the books bears."""
     company = int(str(known(world, ref)).rpartition(":")[2])

@@ -181,6 +181,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
     "page": lambda connection: entities.page(connection, uuid4()),
     "bases": lambda connection: records.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
+    "inns": lambda connection: records.inns(connection, "onec", "counterparty", [f"Firm {at}" for at in range(50)]),
 }
 
 
