@@ -39,10 +39,11 @@ CASES = (
 
 
 def summary(outcomes: Sequence[Outcome], seconds: float) -> Row:
-    """The figures of a run."""
+    """The figures of a run. `judged`: histories of which all sentences were asked; a seed in seventy draws no day."""
     sums = {name: sum(getattr(one, name) for one in outcomes) for name in _SUMS}
     failed = [{"seed": one.seed, "sentence": one.sentence, "why": one.broken} for one in outcomes if not one.ok]
-    return {"histories": len(outcomes), **sums, "failures": failed, "seconds": round(seconds)}
+    judged = min(counted(outcomes).of("sentence").get(one.__name__, 0) for one in SENTENCES)
+    return {"histories": len(outcomes), "judged": judged, **sums, "failures": failed, "seconds": round(seconds)}
 
 
 def counted(outcomes: Sequence[Outcome]) -> Tally:
@@ -71,8 +72,9 @@ def missing(outcomes: Sequence[Outcome]) -> list[str]:
 def plain(outcomes: Sequence[Outcome], figures: Row, never: Sequence[str], again: str) -> str:
     """For a person."""
     tally = counted(outcomes)
+    played, judged, failed = figures["histories"], figures["judged"], len(figures["failures"])
     lines = [
-        f"{figures['histories']} histories in {figures['seconds']} s, {len(figures['failures'])} failed",
+        f"{played} histories in {figures['seconds']} s, {judged} judged, {failed} failed",
         "  " + ", ".join(f"{name} {figures[name]}" for name in _SUMS),
     ]
     for what in ("rule", "between", "post", "fault", "struck", "creation", "killed", "outcome", "sentence", "case"):

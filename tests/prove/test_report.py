@@ -6,6 +6,7 @@ import pytest
 
 from bus.points import POINTS
 from tests.prove import report
+from tests.prove.invariants import SENTENCES
 from tests.prove.run import Outcome
 
 
@@ -27,3 +28,9 @@ def test_all_of_it_met_nothing_is_missing_whichever_history_met_it():
 @pytest.mark.parametrize("name", ["rule order_in_the_shop", "struck crm drop_after"])
 def test_one_that_was_not_met_is_named(name):
     assert report.missing([an_outcome(*(one for one in report.missing([]) if one != name))]) == [name]
+
+
+def test_a_history_of_which_nothing_was_asked_is_not_counted_as_judged():
+    asked = an_outcome(*(f"sentence {one.__name__}" for one in SENTENCES))
+    figures = report.summary([asked, an_outcome("rule morning"), asked], 1.0)
+    assert (figures["histories"], figures["judged"]) == (3, 2)
