@@ -18,6 +18,7 @@ from bus import log
 from bus.cli.services import serve
 from bus.intake import events, problems
 from bus.intake.app import utcnow
+from bus.intake.body import Bodies
 from bus.intake.desk import Desk
 from bus.intake.metrics import Meters
 from bus.intake.observed import Observed
@@ -54,7 +55,8 @@ if __name__ == "__main__":
     log.configure(wiring.settings.log_level)
     meters = Meters()
     delays = Delays(wiring.celery, threads="threads" in sys.argv)
-    desk = Desk(wiring.file, delays, wiring.mappings, Keyring(wiring.file, utcnow), meters, utcnow)
+    bodies, keyring = Bodies(wiring.file.limits.body_bytes), Keyring(wiring.file, utcnow)
+    desk = Desk(wiring.file, bodies, delays, wiring.mappings, keyring, meters, utcnow)
     app = FastAPI()
     app.include_router(events.router(desk))
     problems.install(app, utcnow)
