@@ -38,7 +38,7 @@ class Delays:
         self._task = celery.task(name="orders.apply")(_apply)
         self._threads = threads
 
-    async def accept(self, arrival: Arrival, _: int) -> Accepted:
+    async def accept(self, _sender: str, arrival: Arrival, _size: int) -> Accepted:
         if self._threads:
             await run_in_threadpool(self._delay, arrival)
         else:
