@@ -149,6 +149,11 @@ class System(Part):
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self
 
+    @property
+    def actor(self) -> str | None:
+        """Who our own saves are by there, as events name their actor; None where nobody said."""
+        return f"user:{self.integration_user}" if self.integration_user else None
+
 
 class Asking(Part):
     """Tasks for people who are to decide a conflict, in the system that they work in."""

@@ -86,9 +86,10 @@ class Hearing:
 
     def _replaced_by_us(self, system: str, former: Fields | None) -> Fields:
         """What a record had said, where it was we who changed that; where nobody knows who we are, it counts as us."""
-        us = self._config.systems[system].integration_user if system in self._config.systems else None
-        theirs = us and former and former["replaced_by"] not in (None, f"user:{us}")
-        return {} if theirs or former is None else former
+        if former is None:
+            return {}
+        us = self._config.systems[system].actor if system in self._config.systems else None
+        return former if us is None or former["replaced_by"] in (None, us) else {}
 
     def _nothing_on_its_way(self, system: str, linked: Linked, read_at: datetime | None) -> bool:
         """Was the record read so late that no write of ours without an answer could take effect after it?"""

@@ -122,7 +122,7 @@ class LookUps:
         Not a guess: each of our writes shows how the record stood just before it, and one that met somebody
         else's change does not count as ours alone (bus.settling), so nothing can hide behind it.
         """
-        us = self._parts.config.systems[self._system].integration_user
+        us = self._parts.config.systems[self._system].actor
         if us is None:
             return set()
         with self._parts.ledger.transaction() as connection:
@@ -136,7 +136,7 @@ class LookUps:
         for external_id, raw in self._adapter.glance(record_type, sorted(ours)).items():
             seen = translated(partial(translator.to_canonical, raw, tables))
             same = not differences(flatten(translator.KIND, seen.data or {}), bases.get(external_id, {}))
-            if same and seen.actor == f"user:{us}" and version_order(seen.version) == ours[external_id]:
+            if same and seen.actor == us and version_order(seen.version) == ours[external_id]:
                 found.add(f"{record_type}/{external_id}")
         return found
 

@@ -211,8 +211,8 @@ class Settling:
 
     def _someone_else(self, job: Job, actor: str | None) -> bool:
         """Somebody saved it within the second of our own last write: the version tells nothing of him."""
-        us = self._parts.config.systems[self._system].integration_user
-        return bool(us and actor and job.linked and job.linked.view.ours and actor != f"user:{us}")
+        us = self._parts.config.systems[self._system].actor
+        return bool(us and actor and job.linked and job.linked.view.ours and actor != us)
 
     def _commit(
         self, connection: Connection, record_type: str, successes: Sequence[Success], failures: Sequence[Failure]
