@@ -95,7 +95,10 @@ def test_what_operators_are_shown_of_the_ledger_is_looked_at(database_url: str, 
 
 
 def test_a_command_line_is_looked_at(sampling: Sampling) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()", CODE], stdin=subprocess.PIPE) as process:
+    program = [sys.executable, "-c", "input(1)", CODE]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # the kernel tells a command line a moment after Popen returns: a new program's is empty until it is set up
+        assert process.stdout.read(1) == b"1"
         sampling.look()
         process.communicate(b"\n")
     assert Leak("command lines", "webhook code") in sampling.leaks
