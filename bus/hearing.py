@@ -69,12 +69,12 @@ class Hearing:
             event.id,
             event.time,
             fields,
-            row["version"],
-            former.get("fields", {}),
-            datetime.fromisoformat(former["at"]) if former else None,
-            self._nothing_on_its_way(event.source, linked, row["observed_at"]),
-            route.creates,
-            route.updates,
+            version=row["version"],
+            former=former.get("fields", {}),
+            former_at=datetime.fromisoformat(former["at"]) if former else None,
+            final=self._nothing_on_its_way(event.source, linked, row["observed_at"]),
+            creates=route.creates,
+            updates=route.updates,
         )
         means = (self._differences.told(event.source, kind) or (None, merge.same))[1]
         merged = merge.merge(known.view, linked.view, incoming, self._rules(kind), means)
@@ -143,8 +143,7 @@ def _decided(known: Known, event: Event, fields: Fields) -> Merged:
         changes.append(merge.Change(name, known.view.fields.get(name), value, f"decided by {event.actor}", True))
         known.view.fields[name] = value
         known.view.said[name] = Said(event.time, "bus", event.id)
-        known.view.frozen -= {name}
-        known.view.sides.pop(name, None)
+        known.view.frozen.pop(name, None)
     return Merged(Outcome.APPLIED, tuple(changes))
 
 
@@ -189,16 +188,14 @@ def _note(known: Known, row: Row, event: Event, merged: Merged, batch: Batch) ->
             question = replace(question, options=asked.options | question.options, deadline=asked.deadline)
         batch.questions[known.id, dispute.field] = question
         batch.agreed.discard((known.id, dispute.field))
-        known.view.frozen |= {dispute.field}
         said = {source: option["value"] for source, option in question.options.items()}
-        known.view.sides[dispute.field] = known.view.sides.get(dispute.field, {}) | said
+        known.view.frozen[dispute.field] = known.view.frozen.get(dispute.field, {}) | said
         batch.lines.append(
             Line(known.id, actor, "conflict", row["seq"], event.source, dispute.field, dispute.ours, dispute.theirs)
         )
     for name in merged.agreed:
         batch.agreed.add((known.id, name))
-        known.view.frozen -= {name}
-        known.view.sides.pop(name, None)
+        known.view.frozen.pop(name, None)
         batch.lines.append(Line(known.id, actor, "agreed", row["seq"], event.source, name))
 
 

@@ -146,7 +146,7 @@ class LookUps:
         forbidden: dict[str, BusError] = {}
         for record_type, ids in wanted.items():
             found, refused = fetched(self._adapter, record_type, ids)
-            found = retraced(self._parts.ledger, self._adapter, record_type, found)
+            found = retraced(self._parts.ledger, self._parts.mappings, self._adapter, record_type, found)
             present |= {f"{record_type}/{external_id}": raw for external_id, raw in found.items()}
             forbidden |= {f"{record_type}/{external_id}": error for external_id, error in refused.items()}
         return present, forbidden

@@ -103,10 +103,9 @@ class Entity:
     kind: Kind
     fields: Fields
     said: dict[str, Said]
-    frozen: frozenset[str] = frozenset()
-    """Fields with an open conflict: left as they are, and out of deliveries, until a person decides."""
-    sides: dict[str, Fields] = field(default_factory=dict)
-    """Of these, what each source says."""
+    frozen: dict[str, Fields] = field(default_factory=dict)
+    """Fields with an open conflict, and what each source says of them: left as they are, and out of deliveries, until
+    a person decides."""
 
 
 @dataclass(slots=True)
@@ -290,7 +289,7 @@ def _is_nothing(value: Json, *, over: Json) -> bool:
 def _is_asked(entity: Entity, name: str, source: str) -> bool:
     """Does anybody but `source` say of a frozen field what does not stand? Its question is open then, as before."""
     stands = entity.fields.get(name)
-    return any(said != stands for other, said in entity.sides.get(name, {}).items() if other != source)
+    return any(said != stands for other, said in entity.frozen.get(name, {}).items() if other != source)
 
 
 def _owns(policy: Policy, entity: Entity, name: str, word: Said) -> bool:

@@ -13,7 +13,7 @@ from bus.ledger import erased, journal, letters, records
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.records import Shown
 from bus.model import Fields, flatten
-from bus.ports import Adapter, Entry, Raw
+from bus.ports import Adapter, Entry, Mappings, Raw, Retracing
 
 
 def removal(system: str, event_type: str, subject: str, at: datetime, reason: str) -> Entry:
@@ -44,14 +44,16 @@ def fetched(
     return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
 
 
-def retraced(ledger: Ledger, adapter: Adapter, record_type: str, present: Mapping[str, Raw]) -> dict[str, Raw]:
+def retraced(
+    ledger: Ledger, mappings: Mappings, adapter: Adapter, record_type: str, present: Mapping[str, Raw]
+) -> dict[str, Raw]:
     """Readings, with the story of those records of which an answer to a write of ours is missing.
 
     What a person had said there just before that write shows in the story alone. Raises what calls raise: as long as it
     is not told, the reading waits.
     """
-    names = adapter.retraces.get(record_type)
-    if not present or not names:
+    names = mappings.retraced(adapter.kind, record_type)
+    if not present or not names or not isinstance(adapter, Retracing):
         return dict(present)
     with ledger.transaction() as connection:
         unsure = records.unanswered(connection, adapter.system, record_type, present.keys(), names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bus.envelope import Event
 from bus.errors import BusError
@@ -48,7 +48,7 @@ class Translation:
     `data` is canonical, nested, partial (bus.model); `version` starts with the record's growing integer, if any;
     `modified_at` is the record's own modification time; `held` names codes without a mapping; `derived` is what the
     record shows of fields that only the bus may say (bus.model.DERIVED), by their flat names; `former` is what it said
-    before, where that was asked for (Adapter.retrace).
+    before, where that was asked for (Retracing).
     """
 
     data: Json
@@ -156,6 +156,10 @@ class Mappings(Protocol):
         """Whether such systems have a record of an entity that says this; where they have none, none is created."""
         ...
 
+    def retraced(self, system_kind: str, record_type: str) -> frozenset[str]:
+        """Canonical fields of which such systems tell former values (Retracing)."""
+        ...
+
     def parts(self, system_kind: str, record: RawRecord) -> list[RawRecord]:
         """The records one raw record brings along: a shop order holds its payments."""
         ...
@@ -232,8 +236,6 @@ class Adapter(Protocol):
     """How many records one `write` should be given at most: what one request carries."""
     reach: int
     """How many records a lane takes at a time: the more one request can read, the cheaper the check before a write."""
-    retraces: Mapping[str, frozenset[str]]
-    """Canonical fields of which the system tells former values, by record type."""
 
     def portion(self, record_type: str) -> int:
         """How many records `fetch` reads whole in about a request; what a look-up reads before it commits."""
@@ -255,14 +257,6 @@ class Adapter(Protocol):
         """Of each record only what tells its version and who saved it last; empty where that costs as much as reading.
 
         One that is absent from the answer is to be fetched.
-        """
-        ...
-
-    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """How records came to say what `retraces` names, as parts to be laid over their raw; absent where not told.
-
-        Asked where no answer to a write of ours has shown yet: what a person had said just before it stands nowhere
-        else.
         """
         ...
 
@@ -303,6 +297,19 @@ class Adapter(Protocol):
 
     def wait(self) -> float:
         """Seconds until a call would be let through by budget and breaker, 0: now. Takes nothing, raises nothing."""
+        ...
+
+
+@runtime_checkable
+class Retracing(Protocol):
+    """An adapter of a system that keeps how its records came to say what they say."""
+
+    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
+        """How records came to say what Mappings.retraced names, as parts to be laid over their raw.
+
+        Absent where it is not told. Asked where no answer to a write of ours has shown yet: what a person had said just
+        before it stands nowhere else. Raises what calls raise.
+        """
         ...
 
 

@@ -209,7 +209,8 @@ class Reconcile:
         page = next(pages, None)
         if page is None:
             return None
-        raws = retraced(self._ledger, adapter, record_type, {one.id: one.raw for one in page if not one.gone})
+        read = {one.id: one.raw for one in page if not one.gone}
+        raws = retraced(self._ledger, self._mappings, adapter, record_type, read)
         return [replace(one, raw=raws.get(one.id, one.raw)) for one in page], asked_at
 
     def _since(self, name: str) -> datetime:

@@ -175,7 +175,7 @@ class Sending:
         parts = translator.asks(due, self._tables)
         read_at = self._parts.ledger.now()
         present, forbidden = fetched(self._adapter, record_type, [str(job.external_id) for job in there], parts)
-        present = retraced(self._parts.ledger, self._adapter, record_type, present)
+        present = retraced(self._parts.ledger, self._parts.mappings, self._adapter, record_type, present)
         if __debug__:
             points.here("lane.read")
         news: list[Entry] = []

@@ -214,7 +214,7 @@ class Telling:
         base = linked.view.base if linked else {}
         carried = self._translator(known).carries(self._tables)
         fields = {name: value for name, value in known.view.fields.items() if name in carried}
-        for name in known.view.frozen & fields.keys():
+        for name in known.view.frozen.keys() & fields.keys():
             if name in base:
                 fields[name] = base[name]
             else:

@@ -31,7 +31,7 @@ class Uniting:
                 _follow(who, batch, lost, kept)
             fresh = entities.load(connection, [kept.id])[kept.id]
             kept.records, kept.dirty = fresh.records, True
-            kept.view.frozen, kept.view.sides = fresh.view.frozen, fresh.view.sides
+            kept.view.frozen = fresh.view.frozen
             batch.touch(kept.id, channels.NORMAL, None)
 
     def _become(self, connection: Connection, lost: Known, kept: Known, batch: Batch) -> None:

@@ -64,6 +64,9 @@ HOLDS: Mapping[tuple[str, str], Callable[[Fields], bool]] = {
 }
 """What such systems have no record of, whatever the switches say."""
 
+RETRACED: Mapping[tuple[str, str], frozenset[str]] = {("bitrix24", "deal"): deal.RETRACED}
+"""Of which fields such systems tell what a record had said before."""
+
 Named = dict[str, dict[str, str | None]]
 
 
@@ -114,6 +117,10 @@ class Registry:
         """Whether such systems have a record of an entity that says this."""
         says = HOLDS.get((system_kind, record_type))
         return says(fields) if says else True
+
+    def retraced(self, system_kind: str, record_type: str) -> frozenset[str]:
+        """Canonical fields of which such systems tell former values."""
+        return RETRACED.get((system_kind, record_type), frozenset())
 
     def parts(self, system_kind: str, record: RawRecord) -> list[RawRecord]:
         """The records one raw record brings along: a shop order holds its payments."""

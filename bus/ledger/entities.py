@@ -153,15 +153,15 @@ def load(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Known]:
 
 
 def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) -> dict[UUID, Known]:
-    sides: dict[UUID, dict[str, Fields]] = {}
+    frozen: dict[UUID, dict[str, Fields]] = {}
     query = "SELECT entity_id, field, options FROM conflict WHERE state = 'open' AND entity_id = ANY(%s)"
     for row in rows(connection, query, [wanted]):
         said = {source: option["value"] for source, option in row["options"].items()}
-        sides.setdefault(row["entity_id"], {})[row["field"]] = said
+        frozen.setdefault(row["entity_id"], {})[row["field"]] = said
     known = {
         row["id"]: Known(
             row["id"],
-            _entity(row, sides.get(row["id"], {})),
+            _entity(row, frozen.get(row["id"], {})),
             parent_id=row["parent_id"],
             revision=row["revision"],
             erased=row["erased_at"] is not None,
@@ -174,8 +174,8 @@ def _loaded(connection: Connection, found: Iterable[Row], wanted: list[UUID]) ->
     return known
 
 
-def _entity(row: Row, sides: dict[str, Fields]) -> Entity:
-    return Entity(row["kind"], row["fields"], _said(row["said"]), frozenset(sides), sides)
+def _entity(row: Row, frozen: dict[str, Fields]) -> Entity:
+    return Entity(row["kind"], row["fields"], _said(row["said"]), frozen)
 
 
 def _linked(row: Row) -> Linked:

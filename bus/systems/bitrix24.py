@@ -28,7 +28,6 @@ class Bitrix24(Called):
     batch = 49
     reach = 490
     """Ten lists of a page in one request; the updates are ten requests more."""
-    retraces: Mapping[str, frozenset[str]] = {"deal": frozenset({"status"})}
 
     def __init__(self, system: str, config: System, rest: Rest, presets: Presets | None = None) -> None:
         super().__init__(rest)

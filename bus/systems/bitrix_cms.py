@@ -26,7 +26,6 @@ class BitrixCms(Called):
     kind = "bitrix_cms"
     batch = 48
     reach = 96
-    retraces: Mapping[str, frozenset[str]] = {}
 
     def __init__(self, system: str, config: System, rest: Rest) -> None:
         super().__init__(rest)
@@ -49,11 +48,6 @@ class BitrixCms(Called):
 
     def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
         """Nothing: an order is read by a command of its own, whatever of it is wanted."""
-        del record_type, ids
-        return {}
-
-    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """Nothing: what an order said before, the shop tells nobody."""
         del record_type, ids
         return {}
 

@@ -43,7 +43,6 @@ class OneC:
     batch = 5
     """A write is one to four requests of a second or more each, and a base is written by one at a time."""
     reach = 25
-    retraces: Mapping[str, frozenset[str]] = {}
 
     def __init__(self, system: str, config: System, calls: Calls, memory: Memory, shared: _Base | None = None) -> None:
         self.system = system
@@ -100,11 +99,6 @@ class OneC:
 
     def glance(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
         """Nothing: a base tells nobody of changes, so there are no echoes to be told apart."""
-        del record_type, ids
-        return {}
-
-    def retrace(self, record_type: str, ids: Sequence[str]) -> dict[str, Raw]:
-        """Nothing: what an object said before, a base tells nobody."""
         del record_type, ids
         return {}
 

@@ -29,6 +29,8 @@ from mappings.values import Id, Listed, Read, Sum, Text
 
 KIND: Kind = "order"
 EVENT = "deal"
+RETRACED = frozenset({"status"})
+"""Of which fields a portal tells what they said before: `moves`."""
 ORIGINATOR = "integration-bus"
 """Who made the deals that the bus creates, in their field originatorId."""
 

@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -48,9 +49,11 @@ def at(minutes: int = 0) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def entity(said_by: str = "shop", minutes: int = 0, frozen: frozenset[str] = frozenset(), **fields: object) -> Entity:
+def entity(said_by: str = "shop", minutes: int = 0, frozen: Collection[str] = (), **fields: object) -> Entity:
     named = {name.replace("_name", ".name"): value for name, value in fields.items()}
-    return Entity("order", named, {name: Said(at(minutes), said_by, "e0") for name in named}, frozen)
+    return Entity(
+        "order", named, {name: Said(at(minutes), said_by, "e0") for name in named}, {name: {} for name in frozen}
+    )
 
 
 def says(source: str, minutes: int = 0, version: int | None = None, **more: object) -> Incoming:

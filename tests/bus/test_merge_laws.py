@@ -336,7 +336,7 @@ def test_what_is_quiet_stays_quiet_however_much_is_said_again(carried: tuple, ac
 def test_a_frozen_field_is_left_as_it_is_on_every_side(carried: tuple, acts: list, seed: int) -> None:
     bus = started(carried, reads=True)
     bus.rest(Random(seed))
-    bus.entity.frozen = frozenset({"comment"})
+    bus.entity.frozen = {"comment": {}}
     own = [side for side in bus.sides if "comment" in side.carried]
     for at, side in enumerate(own):
         bus.edit(side, "comment", f"own {at}")

@@ -22,7 +22,6 @@ class Portal:
     system: str = "crm"
     kind: str = "bitrix24"
     batch: int = 50
-    retraces: dict[str, frozenset[str]] = field(default_factory=dict)
     pages: list[list[RawRecord]] = field(default_factory=list)
     asked: list[datetime] = field(default_factory=list)
     error: Exception | None = None
