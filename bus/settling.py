@@ -261,7 +261,7 @@ class Settling:
             decision = retry.decide(error, row["attempts"], self._limits, self._parts.now(), self._parts.rng)
             again = decision.until if isinstance(decision, retry.Again) else None
             if isinstance(decision, retry.Again):
-                place = (row["entity_id"], row["system"], row["lease"])
+                place = (row["entity_id"], row["system"], row["lease"], row["due_at"])
                 later.append(Later(*place, decision.until, decision.counts, str(error)))
             else:
                 self._bury(connection, failure)

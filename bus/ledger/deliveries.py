@@ -37,11 +37,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """A claimed delivery to be taken again at `until`; `counts` says whether it used up an attempt."""
+    """A delivery that was claimed as due at `due_at`, to be taken again at `until`.
+
+    `counts` says whether it used up an attempt.
+    """
 
     entity_id: UUID
     system: str
     lease: UUID
+    due_at: datetime
     until: datetime
     counts: bool
     error: str
@@ -82,12 +86,13 @@ def mark(connection: Connection, due: Sequence[Due]) -> None:
 
 
 def hasten(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
-    """What these waited for has come: those that are put off are due now. One that is in flight is left alone."""
+    """What these waited for has come: those that are put off are due now, one that is claimed once it is put off."""
     if pairs:
         run(
             connection,
-            """UPDATE delivery SET due_at = now(), updated_at = now() WHERE state = 'due' AND lease IS NULL
-               AND due_at > now() AND (entity_id, system) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))""",
+            """UPDATE delivery SET due_at = now(), updated_at = now()
+               WHERE state = 'due' AND (lease IS NOT NULL OR due_at > now())
+                 AND (entity_id, system) IN (SELECT * FROM unnest(%s::uuid[], %s::text[]))""",
             [[entity for entity, _ in sorted(pairs)], [system for _, system in sorted(pairs)]],
         )
 
@@ -201,15 +206,19 @@ def done(connection: Connection, ends: Sequence[Done], *, window_s: int) -> list
 
 
 def postpone(connection: Connection, later: Sequence[Later]) -> None:
-    """Give claims back to be taken again, each at its time; those that were lost meanwhile are left alone."""
+    """Give claims back to be taken again, each at its time; those that were lost meanwhile are left alone.
+
+    A claim that was hastened while it was held, or marked by something more urgent, is due at once.
+    """
     if not later:
         return
     run(
         connection,
-        """UPDATE delivery SET lease = NULL, lease_until = NULL, due_at = new.until, last_error = new.error,
+        """UPDATE delivery SET lease = NULL, lease_until = NULL, last_error = new.error,
+                  due_at = CASE WHEN delivery.due_at > new.due_at THEN delivery.due_at ELSE new.until END,
                   attempts = attempts + new.counts::int, updated_at = now()
-           FROM jsonb_to_recordset(%s)
-             AS new(entity_id uuid, system text, lease uuid, until timestamptz, counts boolean, error text)
+           FROM jsonb_to_recordset(%s) AS new(
+             entity_id uuid, system text, lease uuid, due_at timestamptz, until timestamptz, counts boolean, error text)
            WHERE delivery.entity_id = new.entity_id AND delivery.system = new.system AND delivery.lease = new.lease""",
         [bulk([columns(item) for item in later])],
     )

@@ -56,7 +56,8 @@ def done(connection: Connection, claimed: Row, *, wrote: bool = True, left_over:
 
 
 def postpone(connection: Connection, claimed: Row, until: datetime, *, counts: bool, error: str) -> None:
-    later = deliveries.Later(claimed["entity_id"], claimed["system"], claimed["lease"], until, counts, error)
+    place = (claimed["entity_id"], claimed["system"], claimed["lease"], claimed["due_at"])
+    later = deliveries.Later(*place, until, counts, error)
     deliveries.postpone(connection, [later])
 
 
@@ -121,6 +122,20 @@ def test_backing_off_keeps_its_time_unless_something_more_urgent_comes(connectio
     mark(connection, entity, URGENT)
     assert len(claim(connection, urgent=True)) == 1
     assert row(connection, entity)["attempts"] == 1
+
+
+def test_what_came_while_a_claim_was_held_is_not_put_off_with_it(connection: Connection, entity: UUID) -> None:
+    waiting, other = entity, made(connection)
+    mark(connection, waiting)
+    mark(connection, other)
+    connection.execute("UPDATE delivery SET due_at = now() - interval '1 s'")  # a transaction knows one moment
+    held = claim(connection)
+    deliveries.hasten(connection, [(waiting, "crm")])
+    mark(connection, other, URGENT)
+    for one in held:
+        postpone(connection, one, datetime.now(UTC) + timedelta(hours=1), counts=False, error="waits")
+    assert [one["entity_id"] for one in claim(connection)] == [waiting]
+    assert [one["entity_id"] for one in claim(connection, urgent=True)] == [other]
 
 
 def test_each_lane_takes_its_own_the_urgent_and_the_ordinary(connection: Connection) -> None:
