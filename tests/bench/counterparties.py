@@ -35,6 +35,8 @@ _SLOWEST_S = 0.5
 _LEAST_S = 120.0
 _KILLED_AT = 0.4
 _PAUSE_S = 0.25
+_BEATS_S = 300.0
+"""More than beat's own reconciliation takes, which may be under way."""
 _IDEAL = "company, requisite, account and two addresses, 50 commands to a request"
 
 
@@ -148,11 +150,17 @@ def _reconciled(house: House) -> dict[str, Any]:
     crm = file.systems[CRM]
     unlimited = crm.model_copy(update={"rate": crm.rate.model_copy(update={"per_second": 0})})
     wiring = wire(house.settings, file.model_copy(update={"systems": file.systems | {CRM: unlimited}}))
+    reports: list[dict[str, Any] | None] = []
+
+    def ran() -> bool:
+        reports.append(wiring.reconcile.run(full=True))
+        return reports[-1] is not None
+
     try:
-        while (report := wiring.reconcile.run(full=True)) is None:  # beat's is under way
-            time.sleep(_PAUSE_S)
+        house.until(ran, _BEATS_S, "beat's own reconciliation", poll_s=_PAUSE_S)
     finally:
         wiring.close()
+    report = reports[-1] or {}
     if any(one["error"] for one in report["systems"]):
         raise HouseError(f"the reconciliation did not run through: {report}")
     return report
