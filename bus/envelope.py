@@ -166,6 +166,11 @@ def version_order(sourceversion: str | None) -> int | None:
     return int(found[0]) if found and len(found[0]) <= _DIGITS else None
 
 
+def may_go_back(sourceversion: str | None) -> bool:
+    """Is it the version of a part of the record ("1736405807#502"), instead of which an older one may come to count?"""
+    return "#" in (sourceversion or "")
+
+
 def parse(document: Json) -> Event:
     """One event from JSON. Raises BadInput that names the field."""
     try:

@@ -11,7 +11,7 @@ from bus import channels, closed, merge
 from bus.batch import Batch
 from bus.config import Config
 from bus.differences import Differences
-from bus.envelope import Event
+from bus.envelope import Event, may_go_back
 from bus.errors import BusError, Permanent
 from bus.ledger import journal
 from bus.ledger.conflicts import Question
@@ -44,23 +44,27 @@ class Hearing:
         merged = self._merged(known, row, event, said)
         if merged is None:
             batch.again.add(_of_its_record(row, event))
-            batch.endings.append(Ending(row["seq"], Outcome.STALE, known.id, "read before our own write; read again"))
+            batch.endings.append(
+                Ending(row["seq"], Outcome.STALE, known.id, "read before what is known of it; read again")
+            )
             return
         _note(known, row, event, merged, batch)
         _end(known, row, merged.outcome, moved, batch)
 
     def _merged(self, known: Known, row: Row, event: Event, said: Fields) -> Merged | None:
-        """What it comes to; None where it is in doubt whether the record was read before our own write."""
+        """What it comes to; None where it is in doubt whether it is older than what is known of the record."""
         if event.source == "bus":
             return _decided(known, event, said)
         if event.deleted:
             return _deleted(known, event)
         linked = known.record(event.source, event.record_type, event.external_id)
-        return None if _before_our_write(row, linked) else self._compared(known, linked, row, event, said)
+        return None if _in_doubt(row, linked) else self._compared(known, linked, row, event, said)
 
     def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
         kind, view = known.view.kind, linked.view
         before = replace(view, base=dict(view.base), telling=dict(view.telling))
+        if _lower(row, linked):
+            view.version, linked.heard_at = None, row["received_at"]
         fields = self._heard(event.source, kind, linked.view.promised, said)
         route = self._config.route(event.source, kind).inward
         former = self._replaced_by_us(event.source, row["former"])
@@ -82,6 +86,7 @@ class Hearing:
         linked.state = "linked"
         if row["version"] is None and row["observed_at"] is not None:
             linked.heard_at, linked.dirty = row["observed_at"], True
+        linked.known_at = max(linked.known_at or row["received_at"], row["received_at"])
         return merged
 
     def _replaced_by_us(self, system: str, former: Fields | None) -> Fields:
@@ -157,19 +162,30 @@ def _deleted(known: Known, event: Event) -> Merged:
     return Merged(Outcome.APPLIED, (change,))
 
 
-def _before_our_write(row: Row, linked: Linked) -> bool:
-    """Was this record read before the answer to our last write was in, and is it not plainly of a later version?
+def _in_doubt(row: Row, linked: Linked) -> bool:
+    """May what is known of the record be newer than this reading? Then it is read once more.
 
     Bitrix24 dates changes to the second, so a reading from just before our write bears the same version as the write.
-    Merged after it, it would pass for a person's change back. In doubt the record is read once more. Of a record
-    without versions (1C) any reading is in doubt that began before the one that was heard last.
+    Merged after it, it would pass for a person's change back. Of a record without versions (1C) any reading is in doubt
+    that began before the one that was heard last. A lower version, where it may go back, is old or new: surely new only
+    if the reading began when the higher one was known.
     """
-    read, counted = row["observed_at"], row["version"] is not None and linked.view.version is not None
+    read, version, last = row["observed_at"], row["version"], linked.view.version
     if read is None:
         return False
-    if counted:
-        return linked.written_at is not None and read < linked.written_at and row["version"] <= linked.view.version
-    return any(known is not None and read < known for known in (linked.written_at, linked.heard_at))
+    moments = [linked.heard_at]
+    if version is None or last is None or version <= last:
+        moments.append(linked.written_at)
+    if _lower(row, linked):
+        moments.append(linked.known_at)
+    return any(known is not None and read < known for known in moments)
+
+
+def _lower(row: Row, linked: Linked) -> bool:
+    """Is this a reading of a lower version than the last, of versions that may go back? Not late, if not in doubt."""
+    version, last = row["version"], linked.view.version
+    counted = version is not None and last is not None and row["observed_at"] is not None
+    return counted and version < last and may_go_back(row["sourceversion"])
 
 
 def _of_its_record(row: Row, event: Event) -> Notification:

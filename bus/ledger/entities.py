@@ -31,7 +31,12 @@ class Linked:
     told_at: datetime | None = None
     """When it was told what has no answer, by the ledger's clock."""
     heard_at: datetime | None = None
-    """Of a record without versions: when the reading began that was heard last, by the ledger's clock."""
+    """Of a record without versions: when the reading began that was heard last, by the ledger's clock.
+
+    Of one whose version went back: when that was known; what was read before may be of either side of it.
+    """
+    known_at: datetime | None = None
+    """When something was noted of it last, by the ledger's clock: a reading that began then shows nothing older."""
 
     @property
     def stands(self) -> bool:
@@ -192,6 +197,7 @@ def _linked(row: Row) -> Linked:
         written_at=row["written_at"],
         heard_at=row["heard_at"],
         told_at=row["told_at"],
+        known_at=row["updated_at"],
     )
 
 

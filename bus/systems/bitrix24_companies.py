@@ -63,12 +63,13 @@ class Companies:
                 job.answers["company_id"] = found.pop()
 
     def _companies(self, ids: list[int]) -> dict[int, Raw]:
-        lists = lists_of(COMPANY, ids, ["id", "title"])
+        lists = lists_of(COMPANY, ids, ["id", "title", "originatorId", "originId"])
         rows = whole(self._rest, [*lists, *of_owners([(COMPANY, one) for one in ids])])
         items = {int(item["id"]): item for _ in lists for item in next(rows)}
         requisites = by_owner([row for page in rows for row in page])
         return {
-            one: {"item": item, "requisite": chosen(requisites.get((COMPANY, one), []))} for one, item in items.items()
+            one: {"item": item, "requisite": chosen(requisites.get((COMPANY, one), []), item)}
+            for one, item in items.items()
         }
 
 

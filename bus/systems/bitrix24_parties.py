@@ -187,7 +187,7 @@ class Parties:
         items, rows = self._items(owners, along)
         found: dict[Owner, Raw] = {}
         for owner, item in items.items():
-            requisite = chosen(rows.get(owner, []))
+            requisite = chosen(rows.get(owner, []), item)
             if owner[0] == CONTACT and requisite is None and item.get("originVersion") != MARK:
                 continue
             preset = self._presets.code(self._rest, str(requisite["PRESET_ID"])) if requisite else None

@@ -87,8 +87,8 @@ class Writer:
             return
         mine = by_owner([row for some in lists for row in some or []])
         for job in group:
-            if _owner(job) in items:
-                job.before = self._raw(job, items[_owner(job)], chosen(mine.get(_owner(job), [])))
+            if item := items.get(_owner(job)):
+                job.before = self._raw(job, item, chosen(mine.get(_owner(job), []), item))
 
     def _raw(self, job: Job, item: Raw, requisite: Raw | None) -> Raw | None:
         try:

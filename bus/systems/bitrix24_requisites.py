@@ -109,13 +109,15 @@ def whole(rest: Rest, commands: Sequence[Command]) -> Iterator[list[Json]]:
     return iter(rows)
 
 
-def chosen(rows: Sequence[Raw]) -> Raw | None:
-    """The requisite that counts where an owner has several: the one that the bus made, else the first as people see it.
+def chosen(rows: Sequence[Raw], item: Raw) -> Raw | None:
+    """The requisite that counts where its owner has several: one that the bus made, else the first as people see it.
 
+    A merger moves those of another counterparty to it: of those of the bus the one counts that its owner was made with.
     A row that only holds an address is none.
     """
+    own = item.get("originId") if item.get("originatorId") == ORIGINATOR else None
     real = [row for row in rows if row.get("ADDRESS_ONLY") != "Y"]
-    return min(real, key=_rank, default=None)
+    return min(real, key=lambda row: _rank(row, own), default=None)
 
 
 def by_owner(rows: Sequence[Raw]) -> Mapping[Owner, list[Raw]]:
@@ -126,8 +128,9 @@ def by_owner(rows: Sequence[Raw]) -> Mapping[Owner, list[Raw]]:
     return found
 
 
-def _rank(row: Raw) -> tuple[bool, int, int]:
-    return row.get("ORIGINATOR_ID") != ORIGINATOR, int(row.get("SORT") or 0), int(row[_ID])
+def _rank(row: Raw, own: Json) -> tuple[bool, bool, int, int]:
+    ours = row.get("ORIGINATOR_ID") == ORIGINATOR
+    return not (ours and own and row.get("XML_ID") == own), not ours, int(row.get("SORT") or 0), int(row[_ID])
 
 
 def _following(command: Command, page: Sequence[Raw]) -> Command:

@@ -71,7 +71,10 @@ def means(field: str, said: Json, wanted: Json) -> bool:
 
 
 def to_canonical(raw: Raw, tables: Tables) -> Translation:
-    """The counterparty as the CRM tells it: last saved when its item or its requisite was, to the second."""
+    """The counterparty as the CRM tells it: last saved when its item or its requisite was, to the second.
+
+    After a merger or a deletion an older requisite may count: the version goes back, and so it names the requisite.
+    """
     party = Party.model_validate(raw)
     held = [found for found in (_law(party, tables), _responsible(party, tables)) if isinstance(found, Held)]
     data = _says(party, raw, tables)
@@ -80,7 +83,7 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
     saved_at, by = max(_saves(party), key=lambda save: save[0])
     return Translation(
         data=data,
-        version=str(int(saved_at.timestamp())),
+        version=f"{int(saved_at.timestamp())}#{(party.requisite and party.requisite.id) or ''}",
         modified_at=saved_at.astimezone(UTC),
         actor=f"user:{by}" if by else None,
         held=tuple(held),

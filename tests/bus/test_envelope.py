@@ -1,6 +1,6 @@
 import pytest
 
-from bus.envelope import EVENT_TYPES, Event, derived_id, parse, version_order
+from bus.envelope import EVENT_TYPES, Event, derived_id, may_go_back, parse, version_order
 from bus.errors import BadInput
 
 SAID = {
@@ -145,6 +145,12 @@ def test_a_time_that_the_ledger_could_never_read_back_is_refused(time: str) -> N
 )
 def test_a_version_is_ordered_by_the_integer_it_starts_with(version: str | None, order: int | None) -> None:
     assert version_order(version) == order
+
+
+def test_a_version_of_a_part_of_its_record_may_go_back() -> None:
+    assert may_go_back("1736405807#502")
+    assert may_go_back("1736405807#"), "no part of the kind is left"
+    assert not any(may_go_back(version) for version in ("17", "17-a1", "t17", "", None))
 
 
 def test_every_type_has_both_verbs() -> None:

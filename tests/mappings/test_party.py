@@ -92,7 +92,13 @@ def test_what_the_integration_user_is_in_charge_of_is_in_nobodys(crm):
 def test_its_version_is_the_latest_save_of_item_and_requisite(crm, row, version, actor):
     made = party.to_canonical(company(row), crm)
     assert (made.modified_at.isoformat(), made.actor) == (version, actor)
-    assert made.version == str(int(made.modified_at.timestamp()))
+    assert made.version == f"{int(made.modified_at.timestamp())}#33"
+
+
+def test_its_version_names_the_requisite_that_counts_since_another_may_be_older(crm):
+    newer = {"ID": "501", "DATE_CREATE": UPDATED, "DATE_MODIFY": "2026-11-20T10:00:02+03:00"}
+    told = [party.to_canonical(company(row), crm).version for row in (newer, {"ID": "502"}, None)]
+    assert told == ["1795158002#501", "1795158000#502", "1795158000#"]
 
 
 def test_only_what_was_made_as_a_counterparty_names_one(crm):

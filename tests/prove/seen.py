@@ -142,9 +142,14 @@ _OURS = "integration-bus"
 
 
 def requisite_of(state: Row, key: int) -> Row | None:
-    """The requisite of a company that counts: a merger brings it another one's, the bus goes on with its own."""
+    """The requisite of a company that counts: a merger brings it another one's, the bus goes on with its own.
+
+    Of several of the bus's it is the one that the company was made with.
+    """
     own = [row for row in state["requisites"] if int(row["entityTypeId"]) == _COMPANY and int(row["entityId"]) == key]
-    return min(own, key=lambda row: row["originatorId"] != _OURS, default=None)
+    made = [row for row in state["companies"] if int(row["id"]) == key and row["originatorId"] == _OURS]
+    names = {row["originId"] for row in made}
+    return min(own, key=lambda row: (row["xmlId"] not in names, row["originatorId"] != _OURS), default=None)
 
 
 def people(counterparties: Iterable[Row]) -> list[Row]:

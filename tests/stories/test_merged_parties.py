@@ -64,6 +64,74 @@ def test_a_company_that_takes_over_anothers_requisite_is_read_though_no_save_of_
     assert [one["why"] for one in question["candidates"]] == [["the same INN and KPP"]]
 
 
+def typed(world: World, *parties: dict[str, Any]) -> dict[str, Any]:
+    """A manager types a company, with a requisite of each of these."""
+    said = [{"preset": "legal", "RQ_INN": one["inn"], "RQ_KPP": one["kpp"]} for one in parties]
+    made = world.portal.act({"do": "create_company", "fields": {"title": parties[0]["name"]}, "requisites": said})
+    world.settle()
+    return made
+
+
+def change(world: World, company: dict[str, Any], **requisite: Any) -> None:
+    """Two seconds later he changes its first requisite."""
+    world.clock.ahead_s += 2
+    changed = [{"id": company["requisites"][0], **requisite}]
+    world.portal.act({"do": "edit_company", "id": company["id"], "requisites": changed})
+    world.settle()
+
+
+def inns(world: World) -> list[str]:
+    return sorted(row["ИНН"] for row in in_books(world))
+
+
+def test_an_older_requisite_that_counts_since_a_merger_is_heard(world: World) -> None:
+    company = typed(world, PARTY)
+    enter(world, **OTHER)
+    world.settle()
+    (other,) = [one["id"] for one in companies(world) if one["id"] != company["id"]]
+    change(world, company, RQ_COMPANY_FULL_NAME=PARTY["full_name"])
+    world.portal.act({"do": "merge_company", "id": company["id"], "losers": [other]})
+    world.settle()
+    world.wiring.questions.new(asked(world)["id"], "anna")
+    world.settle()
+    assert inns(world) == [OTHER["inn"], OTHER["inn"]], "the company bears it, as a person said himself"
+    assert [row["НаименованиеПолное"] for row in in_books(world)] == [OTHER["full_name"]] * 2
+    assert world.letters() == []
+    assert quiet(world)
+
+
+def test_so_is_one_that_counts_since_a_newer_one_was_deleted_be_it_at_night(world: World) -> None:
+    company = typed(world, PARTY, OTHER)
+    assert inns(world) == [PARTY["inn"]]
+    change(world, company, RQ_COMPANY_FULL_NAME=PARTY["full_name"])
+    gone = [{"id": company["requisites"][0], "delete": True}]
+    world.portal.act({"do": "edit_company", "id": company["id"], "requisites": gone})
+    world.settle()
+    world.wiring.reconcile.run(full=True)
+    world.settle()
+    assert inns(world) == [OTHER["inn"]]
+    change(world, {**company, "requisites": company["requisites"][1:]}, RQ_KPP="770701001")
+    assert [row["КПП"] for row in in_books(world)] == ["770701001"]
+    assert quiet(world)
+
+
+def test_a_company_that_we_made_bears_its_own_requisite_when_an_older_one_of_ours_is_moved_to_it(world: World) -> None:
+    enter(world)
+    world.settle()
+    ref = enter(world, **OTHER)
+    world.settle()
+    first, second = (one["id"] for one in companies(world))
+    world.portal.act({"do": "merge_company", "id": second, "losers": [first]})
+    world.settle()
+    assert world.wiring.questions.listing() == []
+    world.books.act({"do": "edit_counterparty", "id": ref, "full_name": 'ООО "Лютик и К"'})
+    world.settle()
+    said = {one["rqInn"]: one["rqCompanyFullName"] for one in requisites(world)}
+    assert said == {PARTY["inn"]: PARTY["full_name"], OTHER["inn"]: 'ООО "Лютик и К"'}
+    assert inns(world) == [PARTY["inn"], OTHER["inn"]]
+    assert quiet(world)
+
+
 def card(world: World, ref: str) -> dict[str, Any]:
     """The requisite that the company of a counterparty of the books bears."""
     company = int(str(known(world, ref)).rpartition(":")[2])

@@ -110,6 +110,25 @@ def test_of_several_requisites_the_one_that_the_bus_made_counts_else_the_first(c
     assert found[only]["requisite"] is None
 
 
+def test_of_those_that_the_bus_made_the_one_counts_that_the_company_was_made_with(crm: Urgent, portal: Portal) -> None:
+    other, own = (written(crm, new(origin))[0].id for origin in ("o-1", "o-2"))
+    portal.act({"do": "merge_company", "id": own.partition(":")[2], "losers": [other.partition(":")[2]]})
+    raw = crm.fetch("party", [own])[own]
+    assert (raw["requisite"]["XML_ID"], len(records(portal, "requisites"))) == ("o-2", 2)
+    deal = str(portal.act({"do": "create_deal", "fields": {"companyId": own.partition(":")[2]}})["id"])
+    assert crm.fetch("deal", [deal])[deal]["company"]["requisite"] == raw["requisite"], "so says a deal of it"
+    (moved,) = written(crm, update(own, item={"title": "Лютик"}))
+    assert (moved.raw["requisite"], moved.before["requisite"]) == (raw["requisite"], raw["requisite"])
+
+
+def test_what_the_bus_made_for_another_counts_where_the_company_has_none_of_its_own(
+    crm: Urgent, portal: Portal
+) -> None:
+    theirs, ours = company(portal, requisites=[requisite("111")]), written(crm, new("o-1"))[0].id
+    portal.act({"do": "merge_company", "id": theirs.partition(":")[2], "losers": [ours.partition(":")[2]]})
+    assert crm.fetch("party", [theirs])[theirs]["requisite"]["XML_ID"] == "o-1"
+
+
 def test_a_thousand_counterparties_are_read_in_three_requests(crm: Urgent, portal: Portal) -> None:
     both = [{"TYPE_ID": 6, "ADDRESS_1": "А"}, {"TYPE_ID": 1, "ADDRESS_1": "Б"}]
     made = [company(portal, requisites=[requisite(accounts=[ACCOUNT], addresses=both)]) for _ in range(1000)]
