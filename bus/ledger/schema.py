@@ -18,13 +18,14 @@ _PATIENCE_S = 3
 """A change waits so long for a table that the bus uses; whoever comes behind it waits too."""
 _TRIES = 60
 _PAUSE_S = 1.0
+_ANOTHER_RUNS = "SELECT 1 FROM pg_roles WHERE rolname = 'bus_run' AND rolname <> current_user"
 
 
 def migrate(database_url: str, to: str = "head") -> None:
     """Bring the schema to the present version, or an older one; two processes at once do it one after the other.
 
     The bus may be at work: it takes tables in its own orders, so a change that met it crosswise is rolled back whole
-    and made again a moment later.
+    and made again a moment later. Where there is a role `bus_run`, it is granted what it needs (rights.sql).
     """
     import sqlalchemy  # noqa: PLC0415 - see above
     from alembic import command  # noqa: PLC0415
@@ -44,6 +45,8 @@ def migrate(database_url: str, to: str = "head") -> None:
         for left in reversed(range(_TRIES)):
             try:
                 command.upgrade(config, to)
+                if connection.exec_driver_sql(_ANOTHER_RUNS).first():
+                    connection.exec_driver_sql((files("bus.ledger") / "rights.sql").read_text(encoding="utf-8"))
                 connection.commit()
                 break
             except sqlalchemy.exc.OperationalError as error:

@@ -250,8 +250,17 @@ def test_each_service_is_confined_and_comes_back(name: str) -> None:
 def test_no_secret_stands_in_the_compose_file(name: str) -> None:
     for variable, value in COMPOSE["services"][name].get("environment", {}).items():
         if "PASSWORD" in variable or variable.endswith("_URL"):
-            assert re.search(r"\$\{[A-Z_]+:\?", value)
+            assert not value or re.search(r"\$\{[A-Z_]+:\?", value)
     assert not re.search(r"(requirepass |bus on >)[^$]", str(COMPOSE["services"][name].get("command")))
+
+
+def test_only_who_migrates_is_the_ledgers_owner_and_nobody_its_administrator() -> None:
+    for name, service in OURS.items():
+        role = service["environment"]["BUS_DATABASE_URL"].removeprefix("postgresql://").partition("@")[0]
+        owner = "bus:${LEDGER_OWNER_PASSWORD:?set it in deploy/.env}"
+        assert role == (owner if name == "migrate" else "bus_run:${LEDGER_PASSWORD:?set it in deploy/.env}")
+        hidden = {one for one, value in service["environment"].items() if value == ""}
+        assert hidden == {"POSTGRES_PASSWORD", "LEDGER_OWNER_PASSWORD"}
 
 
 def test_what_is_mounted_is_there() -> None:

@@ -1,10 +1,5 @@
 -- Least rights in PostgreSQL: the role `bus_run` for everything that runs, apart from the owner, who migrates.
--- Run it as the owner of the database, after each `bus migrate`; again does no harm. Beforehand, once, as an administrator:
---
---   CREATE ROLE bus_run LOGIN PASSWORD '…';
---   GRANT bus_run TO bus;            -- the owner: history's partitions are bus_run's, and he migrates them too
---
--- `bus migrate`, `bus backup` and `bus restore` use the owner's URL; all else BUS_DATABASE_URL with bus_run.
+-- `bus migrate` and `bus restore` grant them where there is such a role; again does no harm.
 
 GRANT USAGE, CREATE ON SCHEMA public TO bus_run;   -- CREATE: for next month's partition of history, no other table
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO bus_run;
@@ -16,8 +11,11 @@ DO $$
 DECLARE
   part regclass;
 BEGIN
-  FOR part IN SELECT 'history'::regclass UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'history'::regclass
+  FOR part IN
+    SELECT oid FROM pg_class
+    WHERE (oid = 'history'::regclass OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'history'::regclass))
+      AND relowner <> 'bus_run'::regrole
   LOOP
-    EXECUTE format('ALTER TABLE %s OWNER TO bus_run', part);
+    EXECUTE 'ALTER TABLE ' || part || ' OWNER TO bus_run';
   END LOOP;
 END $$;
