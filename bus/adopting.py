@@ -30,7 +30,7 @@ class _Payment:
     entity: UUID
     fields: Fields
     systems: set[str] = field(default_factory=set)
-    """Where it is, or is being made."""
+    """Where it is, or a call was sent that makes it."""
     told: set[str] = field(default_factory=set)
     """Of these the ones that told of it: it is there, and not by us."""
     begun: bool = False

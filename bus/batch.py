@@ -32,6 +32,8 @@ class Batch:
     """Fields with an open conflict whose sides have come to say the same."""
     moved: list[tuple[UUID, UUID]] = field(default_factory=list)
     """Payments and the orders that they were thought to be of before."""
+    there: set[tuple[UUID, str]] = field(default_factory=set)
+    """Where its orders were before, those that were united left out."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
     """entity -> (priority, event) of the most urgent event that touched it"""
 

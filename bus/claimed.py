@@ -21,8 +21,8 @@ class Job:
     row: Row
     known: Known
     linked: Linked | None
-    parent: str | None = None
-    """External id, in this system, of the order that a payment belongs to; None while it is not there."""
+    order: Known | None = None
+    """What a payment belongs to."""
     sent_at: datetime | None = None
     """When its write was about to be sent, by the ledger's clock."""
     present: Raw | None = None
@@ -66,6 +66,12 @@ class Job:
         """Id of the record at its system; None while it is not known to exist."""
         return self.linked.external_id if self.linked else None
 
+    @property
+    def parent(self) -> str | None:
+        """External id, in this system, of the order that a payment belongs to; None while it is not there."""
+        linked = self.order.primary(self.row["system"]) if self.order else None
+        return linked.external_id if linked else None
+
     def done(self, *, wrote: bool) -> deliveries.Done:
         """Its end."""
         row = self.row
@@ -79,8 +85,8 @@ def jobs(connection: Connection, system: str, claimed: list[Row]) -> list[Job]:
     made = []
     for row in claimed:
         entity = known[row["entity_id"]]
-        order = parents[entity.parent_id].primary(system) if entity.parent_id else None
-        made.append(Job(row, entity, entity.primary(system), parent=order.external_id if order else None))
+        order = parents[entity.parent_id] if entity.parent_id else None
+        made.append(Job(row, entity, entity.primary(system), order))
     return made
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID, uuid4
 
 from bus import points
 from bus.claimed import Job
-from bus.ledger import entities, journal, questions, records, restored
+from bus.ledger import deliveries, entities, journal, questions, records, restored
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
+from bus.ledger.records import Creation
 from bus.observe import fetched, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter
@@ -47,7 +47,7 @@ class Creating:
             if record := found.get(str(job.id)):
                 if __debug__:
                     points.here("lane.linking")
-                self._parts.ledger.run(partial(know, self._system, job.known, record_type, record.id))
+                self._link(job, record_type, record.id)
         self._reload(begun)
         return [job for job in begun if job.external_id is None and self.wait_until(job)]
 
@@ -60,13 +60,18 @@ class Creating:
         until = since + self._late if since else None
         return until if until and until > self._parts.now() else None
 
-    def note(self, connection: Connection, jobs: Sequence[Job]) -> None:
-        """Note, as they are sent, what creations are about to say, which are being finished, and what updates say."""
-        records.promise(connection, self._system, {job.id: job.told for job in jobs if job.external_id is None})
+    def note(self, connection: Connection, jobs: Sequence[Job]) -> list[Job]:
+        """Note, as they are sent, what creations are about to say, which are being finished, and what updates say.
+
+        Returns those that are not to be sent: creations of what is not to be made any more, or not as it was planned.
+        """
+        creations = [_creation(job) for job in jobs if job.external_id is None]
+        promised = records.promise(connection, self._system, creations)
         records.go_on(connection, self._system, [job.id for job in jobs if job.unfinished])
         known = {job.linked.id: job.told for job in jobs if job.external_id and job.linked and job.linked.id}
         unread = [job.linked.id for job in jobs if job.unread and job.linked and job.linked.id]
         records.telling(connection, known, unread)
+        return [job for job in jobs if job.external_id is None and job.id not in promised]
 
     def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
         """Jobs whose record nobody has named yet; a named one that is there is linked."""
@@ -76,11 +81,22 @@ class Creating:
         present, forbidden = fetched(self._adapter, record_type, sorted(set(named.values())))
         found = [job for job in jobs if named.get(job.id) in present]
         for job in found:
-            self._parts.ledger.run(partial(know, self._system, job.known, record_type, named[job.id]))
+            self._link(job, record_type, named[job.id])
         gone = [job for job in jobs if job.id in named and job not in found and named[job.id] not in forbidden]
         gone = self._forgotten(record_type, {job: named[job.id] for job in gone})
         self._reload([*found, *gone])
         return [job for job in jobs if job not in found and job not in gone]
+
+    def _link(self, job: Job, record_type: str, external_id: str) -> None:
+        """It is this record. If it is an order, its payments follow."""
+
+        def commit(connection: Connection) -> set[tuple[str, bool]]:
+            know(self._system, job.known, record_type, external_id, connection)
+            entity = entities.hold(connection, [job.id])[job.id]
+            return deliveries.follow(connection, [(entity, self._system)])
+
+        for system, urgent in sorted(self._parts.ledger.run(commit)):
+            self._parts.bells.ring(system, urgent=urgent)
 
     def _forgotten(self, record_type: str, named: Mapping[Job, str]) -> list[Job]:
         """In a restored ledger, what others name and is not there was made since the backup, and deleted since.
@@ -110,6 +126,11 @@ class Creating:
             for key in sorted(keys.get(job.id, ()))
             if key.startswith(prefix)
         }
+
+
+def _creation(job: Job) -> Creation:
+    since = job.linked.creating_since if job.linked else None
+    return Creation(job.id, job.told, since, job.known.parent_id)
 
 
 def know(system: str, known: Known, record_type: str, external_id: str, connection: Connection) -> int:

@@ -57,7 +57,7 @@ class Hearing:
             return _decided(known, event, said)
         if event.deleted:
             return _deleted(known, event)
-        linked = known.record(event.source, event.record_type, event.external_id)
+        linked = known.record(event.source, event.record_type, event.external_id, ours=_may_be_ours(known, event))
         return None if _in_doubt(row, linked) else self._compared(known, linked, row, event, said)
 
     def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
@@ -109,7 +109,7 @@ class Hearing:
         where a system has the payment with the order of before: none can move it.
         """
         before, source = known.parent_id, row["source"]
-        has = {one.system for one in known.records if one.state != "deleted"}
+        has = {one.system for one in known.records if one.stands}
         elsewhere = sorted(has & {*self._config.called} - {*self._config.books})
         if before and source not in self._config.books:
             if source in elsewhere or not has & {*self._config.books}:
@@ -139,6 +139,12 @@ class Hearing:
         if told is None:
             return fields
         return {name: value for name, value in fields.items() if name in told[0] or name not in promised}
+
+
+def _may_be_ours(known: Known, event: Event) -> bool:
+    """Is it the record that we are making? A payment without our key is not: it was found to be the same money."""
+    refs = (event.data or {}).get("records") or []
+    return known.view.kind != "payment" or any(ref.get("system") == "bus" for ref in refs)
 
 
 def _decided(known: Known, event: Event, fields: Fields) -> Merged:

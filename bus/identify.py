@@ -19,7 +19,10 @@ from bus.model import Kind, PaymentState, flatten
 from bus.recognising import Recogniser
 
 _MADE = "bus/made/"
-"""What the keys of records begin with that we made for entities which the ledger, restored since, does not know."""
+"""What the keys of records begin with that bear a key of ours before the ledger knows of them: we made them.
+
+Be it for an entity that the ledger, restored since, does not know.
+"""
 
 _GONE = "deleted there before it was ever known here"
 
@@ -265,7 +268,10 @@ def _adopting(connection: Connection, sought: Sought, config: Config, answer: Id
 
 
 def _forgotten(connection: Connection, sought: Sought) -> set[int]:
-    """Events of records that bear a key of ours of an entity which is not there: the ledger was restored since."""
+    """Events of records that bear a key of ours of an entity which is not there: the ledger was restored since.
+
+    It may know a payment and have forgotten only that we made this record of it: that one tells of nothing either.
+    """
     if sought.kind == "order":
         return set()
     own = {row["seq"]: _own_keys(sought, row) for row in sought.rows if row["source"] != "bus"}
@@ -276,7 +282,8 @@ def _forgotten(connection: Connection, sought: Sought) -> set[int]:
     for seq, keys in own.items():
         told = [sought.known[key] for key in keys if key in sought.known]
         made = any(name.startswith(_MADE) for entity in told for name in names.get(entity, ()))
-        if keys and (made or not told):
+        strange = sought.kind == "payment" and sought.keys[seq][0] not in sought.known
+        if keys and (made or strange or not told):
             found.add(seq)
     return found
 

@@ -153,6 +153,8 @@ class Pipeline:
         batch = Batch(self._locked(connection, who))
         self._uniting.unite(connection, who, batch)
         self._orders_of_payments(connection, who, batch)
+        united = {entity for group in who.unite for entity in group}
+        batch.there = {place for place in _places(batch) if place[0] not in united}
         if __debug__:
             points.here("path.locked")
         for row in taken:
@@ -220,6 +222,8 @@ class Pipeline:
         done.lanes = {(item.system, item.priority <= channels.URGENT) for item in self._mark(connection, batch)}
         deliveries.hasten(connection, answered)
         done.lanes |= {(system, False) for _, system in answered}
+        deliveries.hasten(connection, {(item, system) for item, _ in batch.moved for system in self._config.called})
+        done.lanes |= deliveries.follow(connection, _places(batch) - batch.there)
         done.lanes |= self._ask_for(connection, who)
         journal.notify(connection, list(batch.again))
         done.lanes |= {(item.system, item.priority == channels.URGENT) for item in batch.again}
@@ -303,6 +307,17 @@ class Pipeline:
             return self._one_by_one([seq], error)
         self.tell(done)
         return done.outcomes
+
+
+def _places(batch: Batch) -> set[tuple[UUID, str]]:
+    """Where the orders are that were known before this batch."""
+    return {
+        (known.id, one.system)
+        for known in batch.known.values()
+        if known.view.kind == "order" and not known.fresh
+        for one in known.records
+        if one.state == "linked"
+    }
 
 
 def _closing_lines(gathered: list[Row], batch: Batch) -> None:

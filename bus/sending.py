@@ -24,6 +24,7 @@ from bus.envelope import version_order
 from bus.errors import POISON, BusError, NotReady, Transient, UnknownCode, UnknownOutcome
 from bus.ledger import deliveries, entities, journal
 from bus.ledger.database import Connection
+from bus.ledger.entities import Known
 from bus.meeting import Meeting
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, fetched, removal, retraced
@@ -35,7 +36,8 @@ from bus.translate import translated
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
-_PARENT_MISSING_S = 5.0
+_ORDER_MISSING_S = 300.0
+"""A payment follows its order at once (`deliveries.follow`); this is for an order that came there unnoticed."""
 _UNHEARD_S = 600.0
 _ROUND_S = 5
 """A round is no more than goes through in so long: what is claimed is not read too early, nor held for long."""
@@ -94,7 +96,7 @@ class Sending:
 
     def _sorted(self, jobs: Sequence[Job]) -> dict[str, list[Job]]:
         """Jobs by record type; what is not wanted any more, or loops, is ended here."""
-        wanted = [job for job in jobs if self._parts.pipeline.differs(job.known, self._system)]
+        wanted = [job for job in jobs if self._differs(job.known) and not self._nowhere(job)]
         self._settling.idle([job for job in jobs if job not in wanted])
         self._settling.park([job for job in wanted if self._loops(job)])
         by_type: dict[str, list[Job]] = {}
@@ -103,6 +105,13 @@ class Sending:
                 record_type = self._parts.mappings.record_types(self._kind)[job.known.view.kind]
                 by_type.setdefault(record_type, []).append(job)
         return by_type
+
+    def _differs(self, known: Known) -> bool:
+        return self._parts.pipeline.differs(known, self._system)
+
+    def _nowhere(self, job: Job) -> bool:
+        """A payment whose order is not there, and is not made there either. Should it come, the payment follows it."""
+        return job.order is not None and job.parent is None and not self._differs(job.order)
 
     def _loops(self, job: Job) -> bool:
         row, window = job.row, timedelta(seconds=self._limits.loop_window_s)
@@ -299,7 +308,7 @@ class Sending:
     def _parent(self, job: Job) -> str | None:
         """External id, here, of the order a payment belongs to. Raises NotReady while that order is not here yet."""
         if job.known.parent_id is not None and job.parent is None:
-            until = self._parts.now() + timedelta(seconds=_PARENT_MISSING_S)
+            until = self._parts.now() + timedelta(seconds=_ORDER_MISSING_S)
             raise NotReady("the payment's order is not in this system yet", until=until, cause="order not there yet")
         return job.parent
 
@@ -342,15 +351,20 @@ class Sending:
         return self._parts.ledger.run(lambda connection: self._launch(connection, jobs)), deadline
 
     def _launch(self, connection: Connection, jobs: Sequence[Job]) -> list[Job]:
-        """Entities are locked before records and deliveries, as everywhere."""
-        entities.hold(connection, [job.id for job in jobs])
+        """Entities are locked before records and deliveries, as everywhere; who makes a payment holds its order too.
+
+        What is not to be made any more, or is not what it was, is given back: it is looked at anew.
+        """
+        orders = {job.known.parent_id for job in jobs if job.external_id is None and job.known.parent_id}
+        entities.hold(connection, orders.union(job.id for job in jobs))
         lease, ids = jobs[0].row["lease"], [job.id for job in jobs]
         ours = deliveries.launch(connection, lease, self._system, ids, seconds=self._limits.lease_s)
         launched = [job for job in jobs if job.id in ours]
         for job in launched:
             job.sent_at = ours[job.id]
-        self._creating.note(connection, launched)
-        return launched
+        overtaken = self._creating.note(connection, launched)
+        deliveries.release(connection, lease, self._system, [job.id for job in overtaken])
+        return [job for job in launched if job not in overtaken]
 
     def _reload(self, jobs: Collection[Job]) -> None:
         with self._parts.ledger.transaction() as connection:

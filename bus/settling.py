@@ -220,7 +220,7 @@ class Settling:
         """Keys are locked before entities, as the path does it; so what was created comes first."""
         new = [f"{self._system}/{record_type}/{one.result.id}" for one in successes if one.job.external_id is None]
         entities.key_locks(connection, new)
-        entities.hold(connection, [one.job.id for one in successes])
+        now = entities.hold(connection, [one.job.id for one in successes])
         records.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
         history.write(connection, [line for one in successes for line in _lines(one)])
         if __debug__:
@@ -228,6 +228,8 @@ class Settling:
         due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
         refused = [_refused(one, one.error) for one in successes if one.error is not None]
         self._give_back(connection, [*failures, *refused])
+        made = [(now[one.job.id], self._system) for one in successes if one.job.external_id is None]
+        due |= {urgent for _, urgent in deliveries.follow(connection, made)}
         again = [one.result.id for one in successes if not one.alone]
         journal.notify(connection, [Notification(self._system, record_type, one, whole=True) for one in again])
         return due | {False} if again else due

@@ -15,9 +15,10 @@ from uuid import UUID
 from bus import claimed, merge
 from bus.claimed import Job
 from bus.errors import POISON, BusError, Dropped, NotReady, Permanent
-from bus.ledger import entities, offers, records
+from bus.ledger import deliveries, entities, offers, records
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
+from bus.ledger.records import Creation
 from bus.model import Fields
 from bus.parts import Parts
 from bus.ports import Raw, Tables, Translator
@@ -259,21 +260,38 @@ class Telling:
     # --- what is noted before the answer leaves ----------------------------------------------------------------------
 
     def _note(self, connection: Connection, lease: UUID, written: Sequence[_Written]) -> list[Outgoing]:
-        """Keys are locked before entities, entities before records and deliveries. What was taken back is left out."""
+        """Keys are locked before entities, entities before records and deliveries. What was taken back is left out.
+
+        So is, and is looked at anew, what 1C has by now, or has not any more, and a payment that the books moved.
+        """
         told = [item for one in written for item in one.told]
         keys = {item.known.id: f"{self._system}/{item.type}/{item.external_id}" for item in told if item.creating}
         entities.key_locks(connection, keys.values())
         now = entities.hold(connection, [item.known.id for item in told])
         held = {row["entity_id"] for row in offers.held(connection, self._system, lease)}
-        mine = [one for one in written if all(_ours(item, now, held) for item in one.told)]
+        fresh = entities.load(connection, [item.known.id for item in told])
+        still = [one for one in written if all(self._as_it_was(item, fresh[item.known.id]) for item in one.told)]
+        overtaken = [item.known.id for one in written if one not in still for item in one.told]
+        deliveries.release(connection, lease, self._system, overtaken)
+        mine = [one for one in still if all(_ours(item, now, held) for item in one.told)]
         told = [item for one in mine for item in one.told]
         for item in told:
             if item.creating:
                 self._begin(connection, item, keys[item.known.id])
-        records.promise(connection, self._system, {item.known.id: item.told for item in told if item.creating})
+        creations = [self._creation(item, fresh[item.known.id]) for item in told if item.creating]
+        records.promise(connection, self._system, creations)
         known = [(item.known.primary(self._system), item.told) for item in told if not item.creating]
         records.telling(connection, {linked.id: what for linked, what in known if linked and linked.id})
         return [one.document for one in mine]
+
+    def _as_it_was(self, item: _Told, now: Known) -> bool:
+        linked = now.primary(self._system)
+        creating = linked is None or linked.state == "creating"
+        return creating == item.creating and not now.deleted_in(self._system) and now.parent_id == item.known.parent_id
+
+    def _creation(self, item: _Told, now: Known) -> Creation:
+        linked = now.primary(self._system)
+        return Creation(item.known.id, item.told, linked.creating_since if linked else None, now.parent_id)
 
     def _begin(self, connection: Connection, item: _Told, key: str) -> None:
         """From now on 1C may tell of it: by this id, be it before its success."""

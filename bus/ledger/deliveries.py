@@ -97,6 +97,28 @@ def hasten(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
         )
 
 
+def follow(connection: Connection, orders: Collection[tuple[UUID, str]]) -> set[tuple[str, bool]]:
+    """These orders are in these systems from now on: what is to be done there about their payments is looked at now.
+
+    That is what waits for its order, and what was left alone since there was none: one that needs nothing costs a look.
+    One that is claimed is due again after it. Returns the lanes that have work by it: the system, and is it urgent?
+    """
+    if not orders:
+        return set()
+    found = rows(
+        connection,
+        """UPDATE delivery SET state = 'due', wanted = wanted + 1, updated_at = now(),
+                  since = CASE WHEN state = 'due' THEN since ELSE now() END,
+                  due_at = CASE WHEN state = 'due' AND lease IS NULL THEN least(due_at, now()) ELSE now() END
+           FROM entity JOIN unnest(%s::uuid[], %s::text[]) AS place(order_id, system) ON parent_id = order_id
+           WHERE delivery.entity_id = entity.id AND delivery.system = place.system AND state IN ('due', 'idle')
+             AND merged_into IS NULL
+           RETURNING delivery.system, priority""",
+        [[order for order, _ in sorted(orders)], [system for _, system in sorted(orders)]],
+    )
+    return {(row["system"], row["priority"] <= URGENT) for row in found}
+
+
 def settle(connection: Connection, pairs: Collection[tuple[UUID, str]]) -> None:
     """Nothing is due any more for these. One in flight is due once more after it.
 

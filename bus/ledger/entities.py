@@ -59,14 +59,19 @@ class Known:
     erased: bool = False
     """A person's data were taken out of it, and none are taken in again (bus.erasing)."""
 
-    def record(self, system: str, record_type: str, external_id: str) -> Linked:
-        """The row of one record; a creation of ours that was on its way is recognized in it, else it is new."""
+    def record(self, system: str, record_type: str, external_id: str, *, ours: bool = True) -> Linked:
+        """The row of one record; a creation of ours that was on its way is recognized in it, else it is new.
+
+        What we were to say is no word of a record that somebody else made, while nothing of ours was on its way.
+        """
         for linked in self.records:
             if (linked.system, linked.type, linked.external_id) == (system, record_type, external_id):
                 return linked
         for linked in self.records:
             if (linked.system, linked.type, linked.state) == (system, record_type, "creating"):
                 linked.external_id, linked.state, linked.dirty = external_id, "linked", True
+                if not ours and linked.creating_since is None:
+                    linked.view.promised = {}
                 return linked
         self.records.append(Linked(system, record_type, external_id, Record({}), dirty=True))
         return self.records[-1]
@@ -242,8 +247,9 @@ def children(connection: Connection, parents: Collection[UUID]) -> dict[UUID, di
 def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
     """Payments of these orders, the eldest first, each with the systems that have it. The orders are locked for it.
 
-    `told`: those of them that told of it, by a record which we neither make there nor made, be it for a payment that
-    this ledger, restored since, knows nothing of.
+    One that is only to be made somewhere is not there, until a call was sent that makes it (`Linked.stands`). `told`:
+    those of them that told of it, by a record which we neither make there nor made, be it for a payment that this
+    ledger, restored since, knows nothing of.
     """
     if not orders:
         return []
@@ -251,7 +257,8 @@ def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
     return rows(
         connection,
         """SELECT id, parent_id, fields, ARRAY(
-             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id AND state <> 'deleted') AS systems,
+             SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id
+               AND (state = 'linked' OR state = 'creating' AND creating_since IS NOT NULL)) AS systems,
              ARRAY(SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id
                      AND state = 'linked' AND creating_since IS NULL AND promised = '{}'
                      AND NOT EXISTS (SELECT 1 FROM identity WHERE identity.kind = entity.kind
@@ -297,7 +304,7 @@ def _plain(item: Known) -> Row:
 def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]]) -> None:
     """Insert new records and write back changed ones."""
     shape = """id bigint, entity_id uuid, system text, type text, external_id text, base jsonb, version bigint,
-               ours boolean, state text, heard_at timestamptz, telling jsonb"""
+               ours boolean, state text, heard_at timestamptz, telling jsonb, promised jsonb"""
     if made := [_plain_record(entity, record) for entity, record in changed if record.id is None]:
         run(
             connection,
@@ -311,7 +318,7 @@ def save_records(connection: Connection, changed: Sequence[tuple[UUID, Linked]])
             connection,
             f"""UPDATE record SET external_id = new.external_id, base = new.base, version = new.version,
                        ours = new.ours, state = new.state, heard_at = new.heard_at, telling = new.telling,
-                       updated_at = now()
+                       promised = new.promised, updated_at = now()
                 FROM jsonb_to_recordset(%s) AS new({shape}) WHERE record.id = new.id""",  # noqa: S608 - ours
             [bulk(altered)],
         )
@@ -330,6 +337,7 @@ def _plain_record(entity: UUID, record: Linked) -> Row:
         "state": record.state,
         "heard_at": record.heard_at.isoformat() if record.heard_at else None,
         "telling": record.view.telling,
+        "promised": record.view.promised,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from bus.ledger import erased
@@ -61,17 +62,40 @@ def linked_row(connection: Connection, entity: UUID, system: str, record_type: s
     return int(found["id"])
 
 
-def promise(connection: Connection, system: str, promised: Mapping[UUID, Fields]) -> None:
-    """Note what creations are about to say, and when. Whoever finds a record knows our own words from a person's."""
-    if not promised:
-        return
-    run(
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """A record that is about to be made, as its lane knows it."""
+
+    entity_id: UUID
+    promised: Fields
+    """What it will say."""
+    since: datetime | None = None
+    """When the last call was sent that was to make it."""
+    order_id: UUID | None = None
+    """The order that a payment belongs to."""
+
+
+def promise(connection: Connection, system: str, creations: Sequence[Creation]) -> set[UUID]:
+    """Note what creations are about to say, and when. Whoever finds a record knows our own words from a person's.
+
+    Returns the entities of those that are still to be made, and as their lane knows them; no other may be sent. Since
+    it looked, the system may have told of a record that is this one, another lane may have sent a call that makes it,
+    and the books may have moved a payment. The entities are locked, and so are the orders of payments: who asks what a
+    system has (`entities.payments_of`) comes before, or sees it.
+    """
+    if not creations:
+        return set()
+    found = rows(
         connection,
         """UPDATE record SET promised = new.promised, creating_since = now(), updated_at = now()
-           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, promised jsonb)
-           WHERE record.entity_id = new.entity_id AND system = %s AND state = 'creating'""",
-        [bulk([{"entity_id": entity, "promised": fields} for entity, fields in promised.items()]), system],
+           FROM jsonb_to_recordset(%s) AS new(entity_id uuid, promised jsonb, since timestamptz, order_id uuid)
+             JOIN entity ON entity.id = new.entity_id AND entity.parent_id IS NOT DISTINCT FROM new.order_id
+           WHERE record.entity_id = new.entity_id AND system = %s AND state = 'creating'
+             AND creating_since IS NOT DISTINCT FROM new.since
+           RETURNING record.entity_id""",
+        [bulk([columns(one) for one in creations]), system],
     )
+    return {row["entity_id"] for row in found}
 
 
 def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
@@ -88,7 +112,7 @@ def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
 def broke_off(connection: Connection, system: str, lease: UUID, ids: Collection[UUID]) -> None:
     """Note that calls which were to create surely did nothing: no late effect of theirs need be waited for.
 
-    Only of those whose claim is still ours: another may be at it by now.
+    A part of it may be there all the same. Only of those whose claim is still ours: another may be at it by now.
     """
     run(
         connection,

@@ -1,13 +1,15 @@
 """Which payment one is that several tell of: over a real ledger, through the path."""
 
 from collections.abc import Iterator
+from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
 
 from bus.errors import BadInput
-from bus.ledger import records
-from tests.bus.ledger.middle import Middle, built, config, gone, order, payment, rub, said, to_order
+from bus.ledger import entities, records
+from bus.ledger.records import Creation
+from tests.bus.ledger.middle import Middle, built, config, eventually, gone, order, payment, rub, said, to_order
 
 LATE, LATER, LATEST = "2026-10-05T10:30:00Z", "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
 
@@ -267,7 +269,8 @@ def begin(middle: Middle, of: str = "onec/payment/g:1", *, sent: bool) -> UUID:
     payment_id = middle.entity(of, "payment").id
     with middle.ledger.transaction() as connection:
         records.begin_creating(connection, [payment_id], "shop", "payment")
-        records.promise(connection, "shop", {payment_id: {"status": "paid"}} if sent else {})
+        making = Creation(payment_id, {"status": "paid"}, order_id=middle.entity(of, "payment").parent_id)
+        records.promise(connection, "shop", [making] if sent else [])
     return payment_id
 
 
@@ -345,6 +348,45 @@ def test_what_the_shop_tells_of_besides_what_we_booked_there_is_a_payment_of_its
     assert total(middle) == "1000.00"
 
 
+@pytest.mark.parametrize("how", ["begun", "refused"])
+def test_what_the_shop_books_itself_while_nothing_of_ours_was_sent_there_is_the_same_money(
+    middle: Middle, how: str
+) -> None:
+    middle.take(order(1, total=rub(2000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    payment_id = begin(middle, sent=how == "refused")
+    if how == "refused":
+        refuse(middle, payment_id)
+    middle.take(paid("5", "shop", at=LATER, order=to_order(1), amount=rub(500)))
+    assert told_by(middle, "onec/payment/g:1") == {"onec/g:1", "shop/5"}
+    assert total(middle) == "500.00"
+    middle.take(paid("s1", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00", "the shop told of it itself, so the bank's is another"
+
+
+def refuse(middle: Middle, payment_id: UUID) -> None:
+    """The shop has refused what its lane sent: nothing came of it."""
+    lease = uuid4()
+    middle.rows("UPDATE delivery SET lease = %s WHERE entity_id = %s", lease, payment_id)
+    with middle.ledger.transaction() as connection:
+        records.broke_off(connection, "shop", lease, [payment_id])
+
+
+def test_who_waits_to_hear_what_the_shop_has_waits_for_the_call_that_books_it_there(middle: Middle) -> None:
+    """Else the shop's own payment would be taken for one whose booking is on its way: the shop would have it twice."""
+    middle.take(order(1, total=rub(2000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    payment_id, shops = begin(middle, sent=False), middle.entity("shop/order/1").id
+    heard = Thread(target=middle.take, args=[paid("5", "shop", at=LATER, order=to_order(1), amount=rub(500))])
+    with middle.ledger.transaction() as connection:
+        entities.hold(connection, [shops, payment_id])  # as a lane holds both when it sends
+        heard.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: not heard.is_alive() or middle.rows(waits))
+        records.promise(connection, "shop", [Creation(payment_id, {"status": "paid"}, order_id=shops)])
+    heard.join(10)
+    assert told_by(middle, "onec/payment/g:1") == {"onec/g:1"}
+    assert total(middle) == "1000.00"
+
+
 def test_what_we_booked_and_the_shop_gave_back_came_once(middle: Middle) -> None:
     middle.take(order(1, total=rub(500)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
     book(middle)
@@ -371,7 +413,8 @@ def test_what_the_shop_told_of_is_its_own_wherever_we_booked_it(middle: Middle) 
     shops = middle.entity("shop/payment/5", "payment").id
     with middle.ledger.transaction() as connection:
         records.begin_creating(connection, [shops], "onec", "payment")
-        records.promise(connection, "onec", {shops: {"status": "paid"}})
+        order_id = middle.entity("shop/order/1").id
+        records.promise(connection, "onec", [Creation(shops, {"status": "paid"}, order_id=order_id)])
     ours = [{"system": "bus", "type": "payment", "id": str(shops)}]
     middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=ours))
     middle.take(paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500)))
@@ -433,6 +476,27 @@ def test_a_person_is_told_to_correct_what_a_system_has_with_the_wrong_order(midd
     assert middle.letters()[-1]["cause"] == "payment moved to another order"
 
 
+def test_money_that_the_books_move_does_not_wait_for_the_order_that_it_was_thought_to_be_of(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    waits = begin(middle, "bank/payment/s1", sent=False)
+    middle.rows("UPDATE delivery SET due_at = now() + interval '5 minutes' WHERE entity_id = %s", waits)
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    assert middle.one("SELECT due_at <= now() AS now FROM delivery WHERE entity_id = %s", waits)["now"]
+
+
+@pytest.mark.parametrize(("sent", "letters"), [(False, []), (True, ["payment moved by the books"])])
+def test_nobody_is_asked_to_correct_what_was_only_to_be_made_with_the_wrong_order(
+    middle: Middle, sent: bool, letters: list[str]
+) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    begin(middle, "bank/payment/s1", sent=sent)
+    middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500), records=MONEY))
+    assert [letter["cause"] for letter in middle.letters()] == letters
+    assert total(middle) == "500.00"
+
+
 def test_a_payment_that_is_deleted_while_it_waits_for_its_order_is_no_money(middle: Middle) -> None:
     middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(500)))
     middle.take(gone("onec", "payment", "payment/g:1"))
@@ -457,6 +521,22 @@ def test_money_that_we_booked_for_one_who_is_forgotten_is_his_when_he_tells_of_i
     assert total(middle) == "300.00"
     middle.take(paid("s2", "bank", order=to_order(1), amount=rub(300)))
     assert total(middle) == "600.00", "what he tells of twice came twice"
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_what_we_booked_since_the_backup_for_one_who_is_known_is_no_word_of_the_shop(
+    middle: Middle, one_batch: bool
+) -> None:
+    """The ledger, restored since, knows the receipt and not that it is in the shop."""
+    middle.take(order(1, total=rub(1000)), paid("g:1", "onec", order=to_order(1), amount=rub(500)))
+    batches = [[echo(middle.entity("onec/payment/g:1", "payment").id)]]
+    told = paid("s1", "bank", at=LATER, order=to_order(1), amount=rub(500))
+    for batch in [[*batches[0], told]] if one_batch else [*batches, [told]]:
+        middle.take(*batch)
+    assert told_by(middle, "bank/payment/s1") == {"onec/g:1", "shop/503", "bank/s1"}
+    assert total(middle) == "500.00"
+    middle.take(paid("s2", "bank", at=LATEST, order=to_order(1), amount=rub(500)))
+    assert total(middle) == "1000.00", "what the bank tells of twice came twice"
 
 
 @pytest.mark.parametrize("shop_first", [True, False])

@@ -156,6 +156,18 @@ def test_three_that_are_one_by_overlapping_names_are_united_in_one_batch(middle:
     assert len({middle.entity(key).id for key in ("crm/deal/7", "crm/deal/8", "shop/order/1")}) == 1
 
 
+def test_a_payment_that_waited_for_its_order_follows_the_one_that_it_is_united_with(middle: Middle) -> None:
+    """The shop has had that order all along."""
+    middle.take(deal(7, comment="by phone"), payment(5, order=to_order(7, "crm", "deal"), amount=rub(100)))
+    middle.take(order(1, LATER, total=rub(100)))
+    waits = middle.entity("bank/payment/5", "payment").id
+    middle.rows("UPDATE delivery SET due_at = now() + interval '5 minutes' WHERE entity_id = %s", waits)
+    middle.bells.rung.clear()
+    middle.take(order(1, LATER, comment="x", records=[to_order(7, "crm", "deal")]))
+    assert middle.one("SELECT due_at <= now() AS now FROM delivery WHERE entity_id = %s", waits)["now"]
+    assert ("shop", True) in middle.bells.rung
+
+
 def test_a_payment_in_the_batch_that_unites_its_order_follows_it(middle: Middle) -> None:
     middle.take(deal(7, comment="a"))
     middle.take(order(1, number="1001", total=rub(100)))

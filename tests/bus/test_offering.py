@@ -10,11 +10,11 @@ import pytest
 from pydantic import SecretStr
 
 from bus.config import Settings, from_document
-from bus.ledger import exchange, offers
+from bus.ledger import entities, exchange, offers, records
 from bus.ledger.exchange import Place
 from bus.offering import Offering
 from tests.bus.exchanging import Bells, Bus, document, file_of, returned
-from tests.bus.ledger.middle import deal, gone, order, payment, rub, said, to_order
+from tests.bus.ledger.middle import deal, eventually, gone, order, payment, rub, said, to_order
 from workers.bootstrap import Wiring
 
 LINES = [{"product": "f06588ab-7924-11df-b33a-0011955cba6b", "name": "Чайник", "quantity": "1", "price": "1200.00"}]
@@ -420,6 +420,24 @@ def test_a_payment_that_1c_has_is_not_told_back(unf: House) -> None:
     )
     xml = unf.offering.offer("onec", "unf", uuid4()).xml
     assert "ПодчиненныйДокумент".encode() not in xml
+
+
+def test_what_1c_tells_of_while_it_is_being_offered_is_looked_at_anew(unf: House) -> None:
+    """Offered as planned it would be there twice."""
+    unf.take(sold("1001"), paid(5, "1001"))
+    known, told = unf.entity("shop/payment/5", "payment").id, []
+    asks = Thread(target=lambda: told.append(unf.offer(uuid4())))
+    with unf.ledger.transaction() as connection:
+        entities.hold(connection, [known])
+        asks.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: not asks.is_alive() or unf.rows(waits))
+        records.linked_row(connection, known, "onec", "payment", "0b6f6d4c:1001")
+    asks.join(10)
+    assert told == [[]]
+    assert unf.rows("SELECT 1 FROM record WHERE system = 'onec' AND (state = 'creating' OR promised <> '{}')") == []
+    assert unf.fetched() == ["1001"]
+    assert unf.record("shop/payment/5", "payment")["external_id"] == "0b6f6d4c:1001"
 
 
 # --- two that turn out to be one -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from bus.ledger.database import Connection
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import LostRace
 from bus.ledger.letters import Letter
+from bus.ledger.records import Creation
 from bus.merge import Said
 from tests.bus.ledger.middle import Middle, built, deal, eventually, order, payment, rub, to_order
 
@@ -241,7 +242,7 @@ def holding(middle: Middle, base: dict) -> int:
 def test_a_call_that_is_not_ours_any_more_does_not_tell_that_it_broke_off(connection: Connection) -> None:
     entity, lease = made(connection), uuid4()
     records.begin_creating(connection, [entity], "crm", "deal")
-    records.promise(connection, "crm", {entity: {"comment": "x"}})
+    assert records.promise(connection, "crm", [Creation(entity, {"comment": "x"})]) == {entity}
     deliveries.mark(connection, [deliveries.Due(entity, "crm", 5, None)])
     deliveries.claim(connection, "crm", lease, seconds=60, limit=5, urgent=False)
     records.broke_off(connection, "crm", uuid4(), [entity])
@@ -249,3 +250,19 @@ def test_a_call_that_is_not_ours_any_more_does_not_tell_that_it_broke_off(connec
     assert connection.execute(since).fetchone()["creating_since"] is not None
     records.broke_off(connection, "crm", lease, [entity])
     assert connection.execute(since).fetchone()["creating_since"] is None
+
+
+def test_only_what_is_still_to_be_made_as_its_lane_knows_it_is_sent(connection: Connection) -> None:
+    now = connection.execute("SELECT now() AS at").fetchone()["at"]
+    plain, told_of, gone, moved, tried = (made(connection) for _ in range(5))
+    all_of_them = (plain, told_of, gone, moved, tried)
+    assert records.begin_creating(connection, all_of_them, "crm", "deal") == set(all_of_them)
+    records.linked_row(connection, told_of, "crm", "deal", "7")
+    connection.execute("UPDATE record SET state = 'deleted' WHERE entity_id = %s", [gone])
+    connection.execute("UPDATE entity SET parent_id = %s WHERE id = %s", [plain, moved])
+    connection.execute("UPDATE record SET creating_since = %s WHERE entity_id = %s", [now, tried])
+    known = [Creation(one, {"comment": "x"}) for one in all_of_them]
+    assert records.promise(connection, "crm", known) == {plain}
+    other = [Creation(moved, {"comment": "x"}, order_id=plain), Creation(tried, {"comment": "x"}, now)]
+    assert records.promise(connection, "crm", other) == {moved, tried}
+    assert connection.execute("SELECT count(*) AS n FROM record WHERE promised <> '{}'").fetchone()["n"] == 3

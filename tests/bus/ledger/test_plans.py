@@ -173,6 +173,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     ),
     "moot": lambda connection: questions.moot(connection, {("onec", f"counterparty/Firm {at}") for at in range(99)}),
     "moot records": lambda connection: questions.moot(connection, (), {("onec", uuid4()) for _ in range(99)}),
+    "follow": lambda connection: deliveries.follow(connection, [(uuid4(), "crm") for _ in range(50)]),
     "hasten": lambda connection: deliveries.hasten(connection, [(uuid4(), "crm") for _ in range(50)]),
     "expire": questions.expire,
     "move answers": lambda connection: questions.move(connection, uuid4(), _firm(connection)),
