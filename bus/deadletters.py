@@ -8,7 +8,7 @@ from bus import points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import BadInput
-from bus.ledger import deliveries, journal, letters
+from bus.ledger import deliveries, exchange, journal, letters
 from bus.ledger.database import Connection, Ledger, Row
 from bus.pipeline import Pipeline
 from bus.ports import Bells, Entry, Mappings, Notification, RawRecord
@@ -43,10 +43,11 @@ class DeadLetters:
     def retry(self, ids: Sequence[int], actor: str) -> int:
         """Send letters again: an event is translated anew with today's tables, a delivery becomes due. How many.
 
-        A letter is in one retry at most; it opens again when it fails again, and resolves when it goes through.
+        A letter is in one retry at most; it opens again when it fails again, and resolves when it goes through. That of
+        an exchange's file has the file imported once more.
         """
         with self._ledger.transaction() as connection:
-            taken = letters.take(connection, ids, actor)
+            taken = self._with_their_files(connection, letters.take(connection, ids, actor))
             events = self._revived(connection, [row["event_seq"] for row in taken if row["event_seq"] is not None])
             systems = {
                 row["system"]
@@ -82,6 +83,14 @@ class DeadLetters:
             for row in ended:
                 letters.acted(connection, actor, "discard", f"dead letter {row['id']}", {"reason": reason.strip()})
         return len(ended)
+
+    @staticmethod
+    def _with_their_files(connection: Connection, taken: list[Row]) -> list[Row]:
+        """Files that failed wait for their import; the letter of one that is gone, or busy, stays open."""
+        files = [row for row in taken if row["cause"] == letters.FAILED_FILE]
+        left = [row["id"] for row in files if not exchange.replay(connection, row["sent"]["file"])]
+        letters.reopen(connection, left)
+        return [row for row in taken if row["id"] not in left]
 
     def _revived(self, connection: Connection, seqs: list[int]) -> list[Event]:
         rows = journal.revive(connection, seqs)

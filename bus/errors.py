@@ -24,6 +24,11 @@ POISON = (ValueError, LookupError, TypeError, ArithmeticError)
 """What handling a record of a shape that nobody foresaw may raise."""
 
 
+def unreadable(error: Exception) -> str:
+    """Why a record cannot be read. What is not ours may quote its values, and is only named."""
+    return str(error) if isinstance(error, BusError) else f"cannot be read: {type(error).__name__}"
+
+
 class Transient(BusError):
     """Try again later: counts an attempt; exponential back-off with jitter, the time kept in the ledger."""
 

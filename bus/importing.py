@@ -23,11 +23,11 @@ import structlog
 from bus import exchange_archives, exchange_names, points
 from bus.config import Config
 from bus.envelope import Event
-from bus.errors import POISON, BadInput, BusError
+from bus.errors import POISON, BadInput, BusError, unreadable
 from bus.ledger import erased, exchange, journal, letters
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.exchange import File, Unread
-from bus.ledger.letters import Letter
+from bus.ledger.letters import FAILED_FILE, Letter
 from bus.nudging import nudges
 from bus.observe import removal, take_in
 from bus.ports import Bells, Entry, Mappings, Raw, RawRecord
@@ -259,7 +259,7 @@ class Importing:
             try:
                 found.append(entry_of(system, kind, part, mappings, causationid=f"file {file.id}"))
             except (BusError, *POISON) as error:
-                unread.append(_unread(file, part.type, part.id, part.raw, _reason(error)))
+                unread.append(_unread(file, part.type, part.id, part.raw, unreadable(error)))
         return found, unread
 
     def _base(self, system: str) -> str | None:
@@ -275,10 +275,25 @@ def _tells_of_erased(connection: Connection, file: File, taken: _Taken) -> bool:
 
 
 def _end(connection: Connection, file: File, lease: UUID, state: str, error: str | None, report: Report) -> None:
-    """End an import. A body that tells of somebody who was erased goes with it."""
-    exchange.finish(connection, file.id, lease, state, error, report.shown())
+    """End an import, and open or end the letter of its file. A body that tells of somebody who was erased goes too."""
+    if not exchange.finish(connection, file.id, lease, state, error, report.shown()):
+        return
+    if error is None:
+        letters.resolve_events(connection, exchange.imported(connection, file))
+    else:
+        letters.write(connection, [_failed(file, exchange.failed(connection, file, error), error)])
     if report.personal:
         exchange.erase(connection, file.id)
+
+
+def _failed(file: File, seq: int, error: str) -> Letter:
+    """A 1C that asks for no import heard `success`, and will not send it again by itself."""
+    place = file.place
+    reason = (
+        f"file {file.id} ({place.type} {place.name}): {error}. What came before that is taken in, the rest is not: see "
+        f"`bus exchange show {file.id}`; retry reads it again; or have 1C send it anew, and discard this"
+    )
+    return Letter(place.system, "BadInput", FAILED_FILE, reason, seq, sent={"file": file.id})
 
 
 def wanted(file: File) -> bool:
@@ -294,7 +309,7 @@ def _parts(mappings: Mappings, kind: str, record: RawRecord, unread: list[Unread
     try:
         return [record, *mappings.parts(kind, record)]
     except (BusError, *POISON) as error:
-        unread.append(_unread(file, record.type, record.id, record.raw, _reason(error)))
+        unread.append(_unread(file, record.type, record.id, record.raw, unreadable(error)))
         return []
 
 
@@ -311,10 +326,6 @@ def _batches(found: Iterator[Document]) -> Iterator[tuple[list[Document], BadInp
     except BadInput as error:
         broken = error
     yield batch, broken
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, BusError) else f"cannot be read: {type(error).__name__}"
 
 
 def _unread(file: File, kind: str, external_id: str, raw: Raw, reason: str) -> Unread:

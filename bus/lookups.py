@@ -17,7 +17,7 @@ import structlog
 
 from bus import channels, points, retry
 from bus.envelope import Event, version_order
-from bus.errors import POISON, BusError, Transient
+from bus.errors import POISON, BadInput, BusError, Transient, unreadable
 from bus.ledger import journal, letters, records
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
@@ -85,7 +85,7 @@ class LookUps:
         ended = [row["seq"] for row in plain if row["subject"] in echoes]
         if ended:
             outcomes = dict.fromkeys(ended, Outcome.ECHO)
-            self._parts.ledger.run(lambda connection: journal.close_notified(connection, lease, outcomes))
+            self._parts.ledger.run(lambda connection: _close(connection, lease, outcomes))
         return [row for row in rows if row["seq"] not in set(ended)]
 
     def _fetch(self, rows: list[Row], lease: UUID) -> list[Event]:
@@ -104,11 +104,13 @@ class LookUps:
                 made[row["seq"]] = self._entries(row, present.get(row["subject"]))
             except BusError as refusal:
                 broken.append((row, refusal))
+            except POISON as error:  # of a shape that nobody foresaw: it harms none of those that were read with it
+                broken.append((row, BadInput(unreadable(error))))
 
         def commit(connection: Connection) -> list[Event]:
             events = take_in(connection, [entry for some in made.values() for entry in some])
             new = {event.id.partition("/")[0] for event in events}
-            journal.close_notified(connection, lease, _outcomes(made, new))
+            _close(connection, lease, _outcomes(made, new))
             journal.notify(connection, heirs)
             for row, reason in broken:
                 self._bury(connection, row, reason)
@@ -134,7 +136,10 @@ class LookUps:
         tables = self._parts.mappings.tables(self._system, self._kind)
         found = set()
         for external_id, raw in self._adapter.glance(record_type, sorted(ours)).items():
-            seen = translated(partial(translator.to_canonical, raw, tables))
+            try:
+                seen = translated(partial(translator.to_canonical, raw, tables))
+            except (BusError, *POISON):  # none of ours; whoever reads it whole says what is wrong with it
+                continue
             same = not differences(flatten(translator.KIND, seen.data or {}), bases.get(external_id, {}))
             if same and seen.actor == us and version_order(seen.version) == ours[external_id]:
                 found.add(f"{record_type}/{external_id}")
@@ -218,6 +223,12 @@ def _ids(subjects: Iterable[str]) -> dict[str, list[str]]:
 
 def _removed(row: Row) -> bool:
     return bool(row["type"].endswith(".removed"))
+
+
+def _close(connection: Connection, lease: UUID, outcomes: dict[int, Outcome]) -> None:
+    """End notifications; those that were read after all, by a retry, end their letters."""
+    journal.close_notified(connection, lease, outcomes)
+    letters.resolve_events(connection, list(outcomes))
 
 
 def _outcomes(made: Mapping[int, list[Entry]], new: set[str]) -> dict[int, Outcome]:

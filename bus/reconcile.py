@@ -16,8 +16,8 @@ from psycopg.types.json import Jsonb
 from bus import points
 from bus.config import Config, Mode, Route
 from bus.envelope import Event
-from bus.errors import POISON, BusError
-from bus.ledger import erased, journal, records, restored
+from bus.errors import POISON, BusError, unreadable
+from bus.ledger import erased, journal, letters, records, restored
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.ledger.restored import Forgotten
 from bus.model import flatten, money
@@ -33,11 +33,19 @@ _LOCK, _POLL_LOCK = 0x1B06, 0x1B07
 _TOLD_BY_NOBODY = frozenset({"onec"})
 """Kinds of systems that tell of no change by themselves: they are polled, and what is found there is no drift."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_HOLDER = """SELECT pid, application_name AS by, host(client_addr) AS address, state_change::text AS since
+             FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
+             WHERE locktype = 'advisory' AND classid = 0 AND objid = %s AND objsubid = 1 AND granted
+               AND session.datname = current_database()"""
+"""Whose session holds an advisory lock."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What one run found in one system: how many records were read, their sums and statuses, and what drifted why."""
+    """What one run found in one system: how many records were read, their sums and statuses, and what drifted why.
+
+    `unreadable`: records that are there and cannot be read. Each is a dead letter, or on its way to be one.
+    """
 
     system: str
     records: int = 0
@@ -46,6 +54,7 @@ class Report:
     missed: int = 0
     healed: int = 0
     waiting: int = 0
+    unreadable: int = 0
     error: str | None = None
 
 
@@ -101,6 +110,7 @@ class Reconcile:
         """
         with self._ledger.alone(_LOCK) as mine:
             if not mine:
+                self._skipped("run", _LOCK)
                 return None
             lost = self._ledger.run(restored.forgotten)
             full = full or lost is not None
@@ -121,11 +131,18 @@ class Reconcile:
         """Read what changed in the systems that are polled. How many records; None when another poll is under way."""
         with self._ledger.alone(_POLL_LOCK) as mine:
             if not mine:
+                self._skipped("poll", _POLL_LOCK)
                 return None
             reports = [Report(name) for name in self._adapters if self._polled(name)]
             for report in reports:
                 self._system(None, report, _listened, full=False)
             return sum(report.records for report in reports)
+
+    def _skipped(self, what: str, lock: int) -> None:
+        """Say who is at it: one whose session never ends keeps all others from it."""
+        with self._ledger.transaction() as connection:
+            holder = one(connection, _HOLDER, [lock])
+        log.info("reconcile.skipped", what=what, why="another is under way", **(holder or {}))
 
     def _heal(self, run_id: int, reports: list[Report], lost: Forgotten) -> None:
         """The ledger comes from a backup. Once all systems were read whole, in one run, what is due may be written.
@@ -248,7 +265,7 @@ class Reconcile:
             try:
                 made = entries(adapter.system, kind, record, self._mappings, observed_at=asked_at)
             except (BusError, *POISON) as error:
-                self._unreadable(adapter.system, record, error)
+                self._unreadable(adapter.system, record, error, report)
                 continue
             times.append(made[0].event.time)
             seen += made
@@ -267,15 +284,15 @@ class Reconcile:
             self._note(run_id, drifts, {event.subject for event in new}, report)
         return times
 
-    def _unreadable(self, system: str, record: RawRecord, error: Exception) -> None:
-        """Where nobody tells of it ever again, its lane looks at it, and a dead letter says why it cannot be read."""
+    def _unreadable(self, system: str, record: RawRecord, error: Exception, report: Report) -> None:
+        """Its lane looks at it, and a dead letter says why it cannot be read: one, however many runs come upon it."""
         subject = f"{record.type}/{record.id}"
-        reason = str(error) if isinstance(error, BusError) else type(error).__name__
+        reason = unreadable(error)
+        report.unreadable += 1
         log.warning("reconcile.unreadable", system=system, subject=subject, reason=reason)
-        if self._polled(system):
-            with self._ledger.transaction() as connection:
-                if not journal.moving(connection, system, [subject]):
-                    journal.notify(connection, [Notification(system, record.type, record.id)])
+        with self._ledger.transaction() as connection:
+            if not letters.of_look(connection, system, subject, reason):
+                journal.notify(connection, [Notification(system, record.type, record.id)])
 
     def _removal(self, system: str, kind: str, record: RawRecord, at: datetime) -> Entry:
         event_type = self._mappings.translator(kind, record.type).EVENT
@@ -343,6 +360,7 @@ def _totals(reports: list[Report]) -> dict[str, int]:
         "records": sum(report.records for report in reports),
         "missed": sum(report.missed for report in reports),
         "healed": sum(report.healed for report in reports),
+        "unreadable": sum(report.unreadable for report in reports),
     }
 
 

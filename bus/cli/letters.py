@@ -91,7 +91,10 @@ def discard(
 def _done(what: str, done: int, asked: int) -> None:
     typer.echo(f"{done} {what}")
     if done < asked:
-        fail(f"{asked - done} not: no such number, not open any more, or unreadable (publish a corrected one instead)")
+        fail(
+            f"{asked - done} not: no such number, not open any more, a file that is gone or being read,"
+            " or unreadable (publish a corrected one instead)"
+        )
 
 
 def _retry_cause(letters: DeadLetters, cause: str, actor: str, rate: float | None) -> None:

@@ -13,7 +13,8 @@ from bus.cli.wiring import wired
 from bus.errors import BadInput
 from bus.ledger.database import Row, one
 
-_REPORT = ("system", "records", "sum", "missed", "healed", "waiting", "error")
+_COUNTS = ("records", "missed", "healed", "waiting", "unreadable")
+_REPORT = ("system", "records", "sum", "missed", "healed", "waiting", "unreadable", "error")
 
 
 def run(
@@ -39,7 +40,7 @@ def runs(
     """List the last reconciliation runs, or show one of them with what it found."""
     with wired(context).ledger.transaction() as connection:
         if number is None:
-            names = ("id", "started", "finished", "full", "records", "missed", "healed", "waiting", "errors")
+            names = ("id", "started", "finished", "full", *_COUNTS, "errors")
             screen.table("runs", names, [_line(row) for row in reconcile.latest(connection)])
             return
         row = one(connection, "SELECT * FROM run WHERE id = %s AND what = 'reconcile'", [number])
@@ -52,12 +53,13 @@ def runs(
 
 
 def _show(title: str, report: dict[str, Any]) -> None:
-    screen.table(title, _REPORT, [[system[name] for name in _REPORT] for system in report.get("systems", ())])
+    lines = [[system.get(name) for name in _REPORT] for system in report.get("systems", ())]
+    screen.table(title, _REPORT, lines)
 
 
 def _line(row: Row) -> list[object]:
     systems = row["report"].get("systems", [])
-    sums = [sum(system[name] for system in systems) for name in ("records", "missed", "healed", "waiting")]
+    sums = [sum(system.get(name, 0) for system in systems) for name in _COUNTS]
     errors = ", ".join(system["system"] for system in systems if system["error"])
     full = "yes" if row["report"].get("full") else ""
     return [row["id"], row["started_at"], row["finished_at"], full, *sums, errors]

@@ -103,6 +103,8 @@ def _circuit(found: dict[str, Any]) -> str:
 def _run(row: dict[str, Any] | None) -> str:
     if row is None:
         return "never"
-    drifted = sum(system["missed"] + system["waiting"] for system in row["report"].get("systems", ()))
-    state = f"{drifted} drifted" if row["finished_at"] else "not finished"
+    systems = row["report"].get("systems", ())
+    drifted = sum(system["missed"] + system["waiting"] for system in systems)
+    unreadable = sum(system.get("unreadable", 0) for system in systems)
+    state = f"{drifted} drifted, {unreadable} unreadable" if row["finished_at"] else "not finished"
     return f"run {row['id']} at {screen.plain(row['started_at'])} UTC, {state}"

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
 
+from bus.channels import CHORES
 from bus.ledger import erased
 from bus.ledger.database import Connection, Row, one, rows, run
 from bus.model import Json
@@ -277,15 +278,42 @@ def go_on(connection: Connection, file_id: int, lease: UUID, report: Json, *, se
     )
 
 
-def finish(connection: Connection, file_id: int, lease: UUID, state: str, error: str | None, report: Json) -> None:
-    """End an import; one that was lost to somebody else is left alone."""
-    run(
+def finish(connection: Connection, file_id: int, lease: UUID, state: str, error: str | None, report: Json) -> bool:
+    """End an import; False for one that was lost to somebody else, which is left alone."""
+    query = """UPDATE exchange_file SET state = %s, error = %s, report = %s, finished_at = now(), updated_at = now(),
+                      lease = NULL, lease_until = NULL
+               WHERE id = %s AND lease = %s"""
+    return run(connection, query, [state, error, Jsonb(report), file_id, lease]) == 1
+
+
+def failed(connection: Connection, file: File, reason: str) -> int:
+    """Journal that a file could not be imported. A dead letter is of an event, so there is one to stand for the file.
+
+    Returns its sequence number.
+    """
+    name = f"file/{file.id}"
+    found = rows(
         connection,
-        """UPDATE exchange_file SET state = %s, error = %s, report = %s, finished_at = now(), updated_at = now(),
-                  lease = NULL, lease_until = NULL
-           WHERE id = %s AND lease = %s""",
-        [state, error, Jsonb(report), file_id, lease],
+        """INSERT INTO event
+             (source, id, subject, channel, error, occurred_at, type, kind, state, outcome, finished_at)
+           VALUES (%s, %s, %s, %s, %s, %s, 'unreadable', 'unreadable', 'dead', 'DEAD', now())
+           ON CONFLICT (source, id) DO UPDATE
+             SET state = 'dead', outcome = 'DEAD', error = excluded.error, finished_at = now()
+           RETURNING seq""",
+        [file.place.system, name, name, CHORES, reason, file.created_at],
     )
+    return int(found[0]["seq"])
+
+
+def imported(connection: Connection, file: File) -> list[int]:
+    """Journal that a file was imported after all, where it had failed before: the event that stands for it."""
+    found = rows(
+        connection,
+        """UPDATE event SET state = 'done', outcome = 'APPLIED', error = NULL, finished_at = now()
+           WHERE source = %s AND id = %s RETURNING seq""",
+        [file.place.system, f"file/{file.id}"],
+    )
+    return [row["seq"] for row in found]
 
 
 def chunk(connection: Connection, file_id: int, n: int) -> bytes | None:

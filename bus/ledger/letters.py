@@ -9,6 +9,9 @@ from uuid import UUID
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 from bus.model import Json
 
+FAILED_FILE = "exchange file failed"
+"""Cause of the letters of files that could not be imported; `sent` names the file, which a retry reads again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -86,6 +89,21 @@ def tell(connection: Connection, system: str, subject: str, cause: str) -> bool:
     return bool(found)
 
 
+def of_look(connection: Connection, system: str, subject: str, reason: str) -> bool:
+    """Whether a letter tells that a record could not be read, and its retry looks at the record as it is then.
+
+    One that a person discarded tells of its own reason only: what goes wrong with the record later is news.
+    """
+    found = rows(
+        connection,
+        """SELECT 1 FROM event JOIN dead_letter AS letter ON letter.event_seq = event.seq
+           WHERE event.source = %s AND event.subject = %s AND event.state <> 'done' AND event.kind = 'notification'
+             AND (letter.state IN ('open', 'retried') OR letter.state = 'discarded' AND letter.reason = %s) LIMIT 1""",
+        [system, subject, reason],
+    )
+    return bool(found)
+
+
 def groups(connection: Connection) -> list[Row]:
     """Open letters by cause, the largest group first."""
     return rows(
@@ -127,6 +145,15 @@ def take(connection: Connection, ids: Sequence[int], actor: str) -> list[Row]:
         """UPDATE dead_letter SET state = 'retried', ended_by = %s
            WHERE id = ANY(%s) AND state = 'open' AND class <> 'Unreadable' RETURNING *""",
         [actor, list(ids)],
+    )
+
+
+def reopen(connection: Connection, ids: Sequence[int]) -> None:
+    """Give back letters that were taken for a retry and have nothing left to send again."""
+    run(
+        connection,
+        "UPDATE dead_letter SET state = 'open', ended_by = NULL WHERE id = ANY(%s) AND state = 'retried'",
+        [list(ids)],
     )
 
 

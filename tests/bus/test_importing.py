@@ -247,6 +247,68 @@ def test_a_code_that_nobody_mapped_is_held_and_the_rest_of_the_order_is_taken(ho
     assert "order_status" in house.letters()[0]["reason"]
 
 
+# --- files that fail -------------------------------------------------------------------------------------------------
+
+BROKEN = b"<?xml version='1.0'?><broken"
+
+
+def test_a_file_that_failed_is_a_dead_letter_though_nobody_asked_to_import_it(house: House) -> None:
+    file = house.receive(BROKEN)
+    house.rows("UPDATE exchange_file SET updated_at = now() - interval '2 minutes' RETURNING id")
+    house.wiring.importing.sweep(60)
+    house.imported()
+    (letter,) = house.letters()
+    assert (letter["system"], letter["cause"], letter["sent"]) == ("onec", "exchange file failed", {"file": file})
+    for told in (f"file {file}", "sale", "orders.xml", house.file(file)["error"], f"bus exchange show {file}"):
+        assert told in letter["reason"]
+
+
+def test_a_failed_file_is_read_again_by_a_retry_of_its_letter_and_failing_again_opens_it(house: House) -> None:
+    file = house.send(BROKEN)
+    house.imported()
+    (letter,) = house.letters()
+    assert house.wiring.dead_letters.retry([letter["id"]], "anna") == 1
+    assert house.file(file)["state"] == "waiting"
+    house.imported()
+    assert [(one["id"], one["attempts"]) for one in house.letters()] == [(letter["id"], 2)]
+
+
+@pytest.mark.parametrize("again", ["by its letter", "by its number"])
+def test_a_failed_file_that_is_imported_after_all_ends_its_letter(house: House, again: str) -> None:
+    file = house.send(BROKEN)
+    house.imported()
+    house.rows("UPDATE exchange_chunk SET body = %s WHERE file_id = %s RETURNING n", file_of(returned("1001")), file)
+    if again == "by its letter":
+        house.wiring.dead_letters.retry([letter["id"] for letter in house.letters()], "anna")
+    else:
+        with house.ledger.transaction() as connection:
+            assert exchange.replay(connection, file)
+    house.imported()
+    assert house.orders() == ["1001"]
+    assert house.rows("SELECT state FROM dead_letter") == [{"state": "resolved"}]
+    assert house.rows("SELECT 1 FROM event WHERE state = 'dead'") == []
+
+
+def test_a_letter_whose_file_is_gone_stays_open_and_counts_as_not_retried(house: House) -> None:
+    file = house.send(BROKEN)
+    house.imported()
+    house.rows("DELETE FROM exchange_file WHERE id = %s RETURNING id", file)
+    (letter,) = house.letters()
+    assert house.wiring.dead_letters.retry([letter["id"]], "anna") == 0
+    assert [one["id"] for one in house.letters()] == [letter["id"]]
+
+
+def test_an_import_that_was_lost_to_somebody_else_leaves_no_letter(house: House) -> None:
+    file = house.send(BROKEN)
+    house.rows("UPDATE exchange_file SET report = jsonb_build_object('attempts', %s::int) RETURNING id", ATTEMPTS)
+    with house.ledger.transaction() as connection:
+        claimed = exchange.claim(connection, uuid4(), seconds=60)
+    assert claimed is not None
+    house.wiring.importing._import(claimed, uuid4())
+    assert house.file(file)["state"] == "importing"
+    assert house.letters() == []
+
+
 # --- archives and other files ----------------------------------------------------------------------------------------
 
 

@@ -1,13 +1,19 @@
 """Reconciling: what no webhook told us is found, healed through the same pipeline, and reported with its cause."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from bus.errors import Transient
+from bus.ledger import journal, letters
+from bus.ledger.journal import Ending
+from bus.ledger.letters import Letter
+from bus.merge import Outcome
 from bus.ports import RawRecord
 from bus.reconcile import Reconcile, drifts_of, latest
 from tests.bus.ledger.middle import Middle, built, config
@@ -237,3 +243,67 @@ def test_a_record_of_a_shape_that_nobody_foresaw_hides_no_other(middle: Middle) 
     broken = RawRecord("deal", "3", None)  # type: ignore[arg-type]
     assert report(middle, Portal(pages=[[odd, broken, raw(2, "b")]]))["crm"]["records"] == 1
     assert middle.fields("crm/deal/2")["comment"] == "b"
+
+
+def unreadable(number: int) -> RawRecord:
+    return raw(number, "a", updatedTime="soon")
+
+
+def looked_at(middle: Middle) -> list[str]:
+    return [row["subject"] for row in middle.rows("SELECT subject FROM event WHERE state = 'notified' ORDER BY seq")]
+
+
+def buried(middle: Middle, reason: str) -> int:
+    """The lane looked at what waits, and could not read it either; the letter's id."""
+    (row,) = middle.rows("SELECT seq, source FROM event WHERE state = 'notified'")
+    with middle.ledger.transaction() as connection:
+        journal.finish(connection, [Ending(row["seq"], Outcome.DEAD, None, reason)])
+        letters.write(connection, [Letter(row["source"], "BadInput", "BadInput", reason, row["seq"])])
+    return int(middle.letters()[-1]["id"])
+
+
+WHY = "item.updatedTime: Input should be a valid datetime or date, input is too short"
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_cannot_be_read_is_looked_at_by_its_lane_and_counted_and_hides_nothing(middle: Middle, full: bool) -> None:
+    found = report(middle, Portal(pages=[[unreadable(7), raw(8, "b")]]), full=full)["crm"]
+    assert (found["records"], found["unreadable"]) == (1, 1)
+    assert looked_at(middle) == ["deal/7"]
+
+
+def test_what_a_letter_tells_of_already_is_not_looked_at_each_night(middle: Middle) -> None:
+    portal = Portal(pages=[[unreadable(7)]])
+    report(middle, portal)
+    letter = buried(middle, WHY)
+    assert report(middle, portal, full=True)["crm"]["unreadable"] == 1
+    assert looked_at(middle) == []
+    middle.wiring.dead_letters.discard([letter], "op", "a test order")
+    report(middle, portal, full=True)
+    assert looked_at(middle) == []
+
+
+def test_a_letter_that_was_discarded_is_silent_of_its_own_trouble_only(middle: Middle) -> None:
+    portal = Portal(pages=[[unreadable(7)]])
+    report(middle, portal)
+    middle.wiring.dead_letters.discard([buried(middle, "updatedTime: no time")], "op", "a test order")
+    report(middle, portal)
+    assert looked_at(middle) == ["deal/7"]
+
+
+def test_what_an_event_still_waits_for_hides_no_trouble_that_came_later(middle: Middle) -> None:
+    report(middle, Portal(pages=[[raw(7, "a")]]))
+    middle.rows("UPDATE event SET state = 'dead' WHERE subject = 'deal/7'")
+    report(middle, Portal(pages=[[unreadable(7)]]))
+    assert looked_at(middle) == ["deal/7"]
+
+
+@pytest.mark.parametrize("ask", [Reconcile.run, Reconcile.poll])
+def test_who_finds_another_at_it_says_so_and_who_that_is(
+    middle: Middle, database_url: str, ask: Callable[[Reconcile], object]
+) -> None:
+    with psycopg.connect(database_url, autocommit=True, application_name="stray") as other, capture_logs() as logs:
+        other.execute("SELECT pg_advisory_lock(%s)", [0x1B06 if ask is Reconcile.run else 0x1B07])
+        assert ask(reconcile(middle, Portal())) is None
+        (said,) = [line for line in logs if line["event"] == "reconcile.skipped"]
+        assert (said["log_level"], said["by"], said["pid"]) == ("info", "stray", other.info.backend_pid)

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from bus import messages
 from bus.ledger.database import Ledger
 from bus.refusals import Refusals
-from tests.bus.ledger.middle import Middle, built
+from tests.bus.ledger.middle import Middle, built, eventually
 from workers.bootstrap import Wiring
 
 
@@ -32,6 +32,15 @@ def test_each_reason_on_each_queue_is_one_dead_letter_that_counts(middle: Middle
         ("refused message on payments", 2),
     ]
     assert {letter["class"] for letter in middle.letters()} == {"Unreadable"}
+
+
+def test_what_a_queue_is_called_by_a_stranger_is_kept_as_far_as_the_ledger_can(middle: Middle) -> None:
+    refusals = Refusals(middle.ledger, rest_s=0)
+    for queue in ("a\0b", "c\ud800d", "e" * 10_000_000):
+        refusals(queue, "not JSON")
+    refusals.close()
+    causes = [letter["cause"] for letter in middle.letters()]
+    assert causes == [f"refused message on {queue}" for queue in ("a?b", "c?d", "e" * 200)]
 
 
 def test_a_letter_that_was_discarded_is_opened_by_the_next_such_message(middle: Middle) -> None:
@@ -92,3 +101,30 @@ def test_when_the_ledger_is_back_what_was_noted_meanwhile_is_written(middle: Mid
     refusals.close()
     ledger.close()
     assert [letter["attempts"] for letter in middle.letters()] == [2]
+
+
+def test_trouble_of_any_kind_ends_no_listening_and_loses_nothing(middle: Middle) -> None:
+    """As while the ledger is migrated: it answers, and lacks a table."""
+    middle.rows("ALTER TABLE dead_letter RENAME TO elsewhere")
+    with capture_logs() as logs:
+        refusals = Refusals(middle.ledger, rest_s=0.01)
+        refusals("orders", "not JSON")
+        eventually(lambda: [line for line in logs if line["event"] == "refusals.failed"])
+        refusals("orders", "not JSON")
+        middle.rows("ALTER TABLE elsewhere RENAME TO dead_letter")
+        eventually(lambda: sum(letter["attempts"] for letter in middle.letters()) == 2)
+        refusals.close()
+    said = next(line for line in logs if line["event"] == "refusals.failed")
+    assert (said["log_level"], said["error"], said["messages"]) == ("error", "UndefinedTable", 1)
+
+
+def test_however_many_reasons_there_are_only_so_many_are_kept_apart_and_all_are_counted(middle: Middle) -> None:
+    middle.rows("ALTER TABLE dead_letter RENAME TO elsewhere")
+    refusals = Refusals(middle.ledger, rest_s=0.01, most=3)
+    for number in range(50):
+        refusals(f"lane.{number}", "not JSON")
+    middle.rows("ALTER TABLE elsewhere RENAME TO dead_letter")
+    eventually(lambda: sum(letter["attempts"] for letter in middle.letters()) == 50)
+    refusals.close()
+    assert 3 < len(middle.letters()) <= 8, "those in hand, and those noted meanwhile"
+    assert "refused message on any queue" in {letter["cause"] for letter in middle.letters()}

@@ -1,5 +1,6 @@
 """Trouble at the edges: lost answers, lost webhooks, a portal that is down, codes nobody mapped, people in between."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,47 @@ def test_the_shops_order_may_name_its_deal(world: World) -> None:
     order = world.order(properties={"DEAL_ID": str(deal)})
     world.settle()
     assert [one["id"] for one in world.deals_of(order)] == [deal]
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["changed", "full"])
+@pytest.mark.parametrize("where", ["shop", "crm"])
+def test_an_edit_that_nobody_told_of_and_that_cannot_be_read_is_a_dead_letter_until_it_can(
+    world: World, where: str, full: bool
+) -> None:
+    order = world.order()
+    world.settle()
+    for system in (world.portal, world.shop):
+        system.faults.add({"kind": "events_lost"})
+    world.clock.ahead_s += 60
+    spoilt = _spoil(world, where, order)
+    counts = []
+    for _ in range(3):
+        report = world.wiring.reconcile.run(full=full)
+        world.settle()
+        assert report is not None
+        counts.append(sum(system["unreadable"] for system in report["systems"]))
+    (letter,) = world.letters()
+    assert counts == [1, 1, 1]
+    assert (letter["system"], "currency" in letter["reason"]) == (where, True)
+    spoilt()
+    world.wiring.dead_letters.retry([letter["id"]], "operator")
+    world.settle()
+    said = world.deal_of(order)["comments"] if where == "shop" else world.shop_order(order)["comments"]
+    assert said == "call first"
+    assert world.rows("SELECT state FROM dead_letter") == [{"state": "resolved"}]
+
+
+def _spoil(world: World, where: str, order: int) -> Callable[[], None]:
+    """An edit that leaves the record with a currency that is none; what is returned mends that."""
+    if where == "shop":
+        world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "call first"}})
+        row, name = world.shop.orders.table.rows[order], "currency"
+    else:
+        deal = world.deal_of(order)["id"]
+        world.portal.act({"do": "edit_deal", "id": deal, "fields": {"COMMENTS": "call first"}})
+        row, name = world.portal.records.tables[2].rows[deal], "currencyId"
+    row[name] = "roubles"
+    return lambda: row.update({name: "RUB"})
 
 
 def _rewired(world: World, **changes: object) -> World:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from bus.cli.letters import every
 from bus.envelope import parse
@@ -238,6 +239,21 @@ def test_a_reconciliation_leaves_a_run(bus):
     assert "drift: nothing" in shown.stdout
     assert "last reconcile: run 1 at " in bus("status").stdout
     assert bus("runs", 7).stderr == "there is no run 7\n"
+
+
+def test_runs_and_the_status_count_what_could_not_be_read(bus, wiring):
+    read = dict.fromkeys(("records", "sum", "missed", "healed", "waiting"), 0) | {"system": "crm", "error": None}
+    for report in ({"systems": [read]}, {"systems": [read | {"unreadable": 3}]}):  # the first is of an older bus
+        with wiring.ledger.transaction() as connection:
+            run = "INSERT INTO run (what, finished_at, report) VALUES ('reconcile', now(), %s)"
+            connection.execute(run, [Jsonb(report)])
+
+    listed, older, newer = bus("runs"), bus("runs", 1), bus("runs", 2)
+
+    assert [run.exit_code for run in (listed, older, newer)] == [0, 0, 0]
+    assert "unreadable" in listed.stdout
+    assert "│ 3 " in newer.stdout
+    assert "0 drifted, 3 unreadable" in bus("status").stdout
 
 
 def test_a_system_that_cannot_be_read_fails_the_reconciliation(bus):
