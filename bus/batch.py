@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from bus.errors import BusError
+from bus.ledger import tombstones
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Row
 from bus.ledger.entities import Known
 from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
+from bus.ledger.tombstones import Name, Tombstone
 from bus.merge import Change, Outcome
 from bus.ports import Notification
 
@@ -34,8 +36,18 @@ class Batch:
     """Payments and the orders that they were thought to be of before."""
     there: set[tuple[UUID, str]] = field(default_factory=set)
     """Where its orders were before, those that were united left out."""
+    stones: dict[Name, Tombstone] = field(default_factory=dict)
+    """Deletions of records that the batch speaks of: those that are known, and its own."""
+    buried: set[Name] = field(default_factory=set)
+    """Of these the ones that it tells of."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
     """entity -> (priority, event) of the most urgent event that touched it"""
+
+    def bury(self, row: Row) -> None:
+        """An event tells that its record was deleted: from here on it is known."""
+        record = tombstones.name(row)
+        self.stones[record] = Tombstone.of(row).or_later(self.stones.get(record))
+        self.buried.add(record)
 
     def touch(self, entity: UUID, priority: int, seq: int | None) -> None:
         """An entity or one of its records changed: its deliveries are looked at."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from bus.config import Config
 from bus.errors import Permanent
-from bus.identified import Identified, Sought
+from bus.identified import Identified, Sought, speaks
 from bus.keys import key_of
 from bus.ledger import entities, questions
 from bus.ledger.database import Connection, Row
@@ -27,7 +27,7 @@ def find_orders(connection: Connection, sought: Sought, config: Config, answer: 
             answer.parent[seq] = orders[wanted[seq]]
         elif seq in wanted:  # be it known: the books may say that it is of another order than was thought
             answer.waits_for[seq] = wanted[seq]
-        elif not sought.is_known(row) and row["source"] != "bus":
+        elif not sought.is_known(row) and speaks(row):
             _without_order(row, told.get((row["source"], row["subject"])), config, answer)
 
 

@@ -13,7 +13,8 @@ from bus.config import Config
 from bus.differences import Differences
 from bus.envelope import Event, may_go_back
 from bus.errors import BusError, Permanent
-from bus.ledger import journal
+from bus.identified import OVERTAKEN, deletes
+from bus.ledger import journal, tombstones
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Row
 from bus.ledger.entities import Known, Linked
@@ -39,15 +40,17 @@ class Hearing:
             batch.endings.append(Ending(row["seq"], Outcome.OVERRULED, known.id, refusal))
             return
         event = journal.event_of(row)
+        if late := _late(known.found(event.source, event.record_type, event.external_id), row, batch):
+            put_off(row, late, known.id, batch)
+            return
         said = {} if event.deleted else closed.taken_in(known, flatten(known.view.kind, event.data or {}))
         moved = self._belongs(known, row, order, batch) if order and order != known.parent_id else None
         merged = self._merged(known, row, event, said)
         if merged is None:
-            batch.again.add(_of_its_record(row, event))
-            batch.endings.append(
-                Ending(row["seq"], Outcome.STALE, known.id, "read before what is known of it; read again")
-            )
+            put_off(row, "read before what is known of it", known.id, batch)
             return
+        if event.deleted:
+            batch.bury(row)
         _note(known, row, event, merged, batch)
         _end(known, row, merged.outcome, moved, batch)
 
@@ -145,6 +148,25 @@ def _may_be_ours(known: Known, event: Event) -> bool:
     """Is it the record that we are making? A payment without our key is not: it was found to be the same money."""
     refs = (event.data or {}).get("records") or []
     return known.view.kind != "payment" or any(ref.get("system") == "bus" for ref in refs)
+
+
+def put_off(row: Row, why: str, entity: UUID | None, batch: Batch) -> None:
+    """An event comes too late to be heard. What we read ourselves is read again: nobody else tells what stands."""
+    again = row["observed_at"] is not None
+    if again:
+        batch.again.add(_of_its_record(row, journal.event_of(row)))
+    batch.endings.append(Ending(row["seq"], Outcome.STALE, entity, f"{why}; read again" if again else why))
+
+
+def _late(linked: Linked | None, row: Row, batch: Batch) -> str | None:
+    """Why an event is over: its record was deleted since it was said; or has spoken since, where it says deleted."""
+    if linked is None:
+        return None
+    if not deletes(row):
+        stone = batch.stones.get(tombstones.name(row)) if linked.state == "deleted" else None
+        return OVERTAKEN if stone and stone.covers(row) else None
+    version, last = row["version"], linked.view.version
+    return "its record has spoken since" if None not in (version, last) and version < last else None
 
 
 def _decided(known: Known, event: Event, fields: Fields) -> Merged:

@@ -11,6 +11,9 @@ from bus.ledger.database import Row
 from bus.ledger.questions import Question
 from bus.model import Kind
 
+OVERTAKEN = "from before its record was deleted there"
+"""Why a word comes to nothing that its record's deletion has overtaken."""
+
 
 @dataclass(slots=True)
 class Identified:
@@ -21,6 +24,10 @@ class Identified:
     waits_for: dict[int, str] = field(default_factory=dict)
     refused: dict[int, BusError] = field(default_factory=dict)
     unwanted: dict[int, str] = field(default_factory=dict)
+    overtaken: set[int] = field(default_factory=set)
+    """What strange records said before they were deleted."""
+    strange: list[Row] = field(default_factory=list)
+    """What records say, or their deletions, that the ledger does not know by their own names."""
     unite: list[set[UUID]] = field(default_factory=list)
     learnt: set[str] = field(default_factory=set)
     new: dict[UUID, Kind] = field(default_factory=dict)
@@ -37,7 +44,7 @@ class Identified:
 
     def held_back(self, seq: int) -> bool:
         """The event waits, or ends unheard."""
-        return seq in self.waits_for or seq in self.refused or seq in self.unwanted
+        return seq in self.waits_for or seq in self.refused or seq in self.unwanted or seq in self.overtaken
 
 
 @dataclass(frozen=True, slots=True)

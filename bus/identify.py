@@ -12,9 +12,10 @@ from bus.errors import Permanent
 from bus.groups import Groups
 from bus.identified import Identified, Sought, deletes, speaks
 from bus.keys import clash, keys_of
-from bus.ledger import entities, questions
+from bus.ledger import entities, questions, tombstones
 from bus.ledger.database import Connection, LostRace, Row
 from bus.ledger.questions import Question
+from bus.ledger.tombstones import Tombstone
 from bus.model import Kind, PaymentState, flatten
 from bus.recognising import Recogniser
 
@@ -37,7 +38,7 @@ def identify(connection: Connection, pending: list[Row], config: Config) -> Iden
     for kind in ("order", "counterparty", "payment"):
         if rows := [row for row in pending if row["kind"] == kind]:
             _identify_kind(connection, _sought(connection, kind, rows, config, answer), config, answer)
-    if answer.waits_for:
+    if answer.waits_for or answer.strange:
         _look_again(connection, answer)
     return answer
 
@@ -45,23 +46,54 @@ def identify(connection: Connection, pending: list[Row], config: Config) -> Iden
 def _look_again(connection: Connection, answer: Identified) -> None:
     """What is to be waited for may have become known while we looked, by one who could not see us waiting.
 
-    Under the keys' locks either he comes later, and sees us, or he came before, and we see what he made known.
-    Raises LostRace in that case.
+    So may a record that we know only as deleted; and one that we make known may have been deleted. Under the keys'
+    locks either he comes later, and sees us, or he came before, and we see what he did. Raises LostRace in that case.
     """
     keys = set(answer.waits_for.values())
-    entities.key_locks(connection, keys)
+    gone = [row for row in answer.strange if row["seq"] in answer.unwanted and deletes(row)]
+    if locked := keys | {_own_key(row) for row in gone}:
+        entities.key_locks(connection, locked)
     answered = questions.answers(connection, {(one.system, one.subject) for one in answer.asks.values()})
     if entities.find(connection, "order", keys) or not answered.items() <= answer.heard.items():
         raise LostRace
+    made = [row for row in answer.strange if not deletes(row) and not answer.held_back(row["seq"])]
+    if _overtaken(connection, made) or _made_known(connection, gone) - answer.learnt:
+        raise LostRace
+
+
+def _own_key(row: Row) -> str:
+    return f"{row['source']}/{row['subject']}"
+
+
+def _made_known(connection: Connection, gone: list[Row]) -> set[str]:
+    """Those of these records, by their keys, that are known by now."""
+    named: dict[Kind, set[str]] = {}
+    for row in gone:
+        named.setdefault(row["kind"], set()).add(_own_key(row))
+    return {key for kind, keys in named.items() for key in entities.find(connection, kind, keys)}
+
+
+def _overtaken(connection: Connection, strange: list[Row]) -> set[int]:
+    """Words of these from before their records were deleted, as the ledger knows or one of these tells."""
+    words = [row for row in strange if not deletes(row)]
+    stones = tombstones.of(connection, {tombstones.name(row) for row in words})
+    for row in strange:
+        if deletes(row):
+            record = tombstones.name(row)
+            stones[record] = Tombstone.of(row).or_later(stones.get(record))
+    return {row["seq"] for row in words if (stone := stones.get(tombstones.name(row))) and stone.covers(row)}
 
 
 def _sought(connection: Connection, kind: Kind, rows: list[Row], config: Config, answer: Identified) -> Sought:
-    """What can be read, without what was gone before it was known."""
+    """What can be read, without what strange records said before they were deleted."""
     keys = _readable(rows, config, answer)
     readable = [row for row in rows if row["seq"] in keys]
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
-    sought = Sought(kind, readable, keys, known)
-    return replace(sought, rows=_without_gone(sought, answer))
+    strange = [row for row in readable if row["source"] != "bus" and _own_key(row) not in known]
+    over = _overtaken(connection, strange)
+    answer.strange += strange
+    answer.overtaken |= over
+    return Sought(kind, [row for row in readable if row["seq"] not in over], keys, known)
 
 
 def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, list[str]]:
@@ -78,19 +110,6 @@ def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, 
                 f"its data cannot be read: {type(error).__name__}", cause="unreadable event"
             )
     return keys
-
-
-def _without_gone(sought: Sought, answer: Identified) -> list[Row]:
-    """All but what strange records say of which the last word is that they are deleted."""
-    last = {(row["source"], row["subject"]): row for row in sought.rows}
-    gone = {record for record, row in last.items() if deletes(row)}
-    left = []
-    for row in sought.rows:
-        if (row["source"], row["subject"]) in gone and not sought.is_known(row):
-            answer.unwanted[row["seq"]] = _GONE
-        else:
-            left.append(row)
-    return left
 
 
 def _identify_kind(connection: Connection, sought: Sought, config: Config, answer: Identified) -> None:

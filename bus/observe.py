@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from bus.envelope import Event, version_order
 from bus.errors import BusError, ConfigError, Permanent
-from bus.ledger import erased, journal, letters, records
+from bus.ledger import erased, journal, letters, records, tombstones
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.records import Shown
 from bus.model import Fields, flatten
@@ -17,14 +17,17 @@ from bus.ports import Adapter, Entry, Mappings, Raw, Retracing
 
 
 def removal(system: str, event_type: str, subject: str, at: datetime, reason: str) -> Entry:
-    """The event that a record is gone at its system; `reason` is what told us (a notification's id, a read)."""
+    """The event that a record is gone at its system; `reason` is what told us (a notification's id, a read).
+
+    That makes it the event that it is, and is no version of the record, whatever figure it begins with.
+    """
     return Entry(
         Event(
             source=system,
             type=f"{event_type}.deleted",
             subject=subject,
             time=at,
-            sourceversion=f"{reason}",
+            sourceversion=f"gone {reason}",
             causationid=reason,
         )
     )
@@ -67,9 +70,9 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
     Whoever goes on to decide by the entity must have those merged first, or he decides by yesterday's state.
 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
-    that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base. And
-    a state that was put off, to be read again, is heard again where it has a code without a meaning and no letter tells
-    of that.
+    that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base. So is
+    what a deleted record shows, read after that was noted. And a state that was put off, to be read again, is heard
+    again where it has a code without a meaning and no letter tells of that.
 
     `strangers`: a state that was heard and came to nothing, since nothing was known that it could have been of, is
     heard again.
@@ -104,10 +107,17 @@ def _is_news(connection: Connection, entry: Entry, strangers: bool) -> bool:
     event = entry.event
     base = records.bases(connection, event.source, event.record_type, [event.external_id]).get(event.external_id)
     if base is None:
-        return strangers
+        return strangers or _lives(connection, entry)
     if differences(flatten(event.kind, event.data or {}), base):
         return True
     return bool(entry.held) and not letters.tell(connection, event.source, event.subject, entry.held[0].cause)
+
+
+def _lives(connection: Connection, entry: Entry) -> bool:
+    """Does it show a record that was deleted? What is read after that was noted is there again."""
+    name = entry.event.source, entry.event.subject
+    stone = tombstones.of(connection, [name]).get(name) if entry.observed_at else None
+    return stone is not None and entry.observed_at is not None and entry.observed_at >= stone.noted_at
 
 
 def differences(fields: Fields, base: Fields) -> list[str]:

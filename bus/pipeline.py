@@ -17,14 +17,15 @@ from bus.config import Config
 from bus.differences import Differences
 from bus.envelope import Event
 from bus.errors import POISON, BusError
-from bus.hearing import Hearing
-from bus.identified import Identified
+from bus.hearing import Hearing, put_off
+from bus.identified import OVERTAKEN, Identified, deletes
 from bus.identify import identify
-from bus.ledger import conflicts, deliveries, entities, erased, history, journal, letters, questions, traits
+from bus.ledger import conflicts, deliveries, entities, erased, history, journal, letters, questions, tombstones, traits
 from bus.ledger.database import Connection, Ledger, LostRace, Row
 from bus.ledger.deliveries import Due
 from bus.ledger.entities import Known
 from bus.ledger.journal import Ending
+from bus.ledger.tombstones import Name
 from bus.merge import Outcome, Rules
 from bus.model import Kind
 from bus.ports import Bells, Entry, Mappings, Notification
@@ -157,6 +158,7 @@ class Pipeline:
         batch.there = {place for place in _places(batch) if place[0] not in united}
         if __debug__:
             points.here("path.locked")
+        batch.stones = tombstones.of(connection, _deleted(taken, who, batch))
         for row in taken:
             self._merge(row, who, batch)
         deriving.doubt(batch)
@@ -194,9 +196,14 @@ class Pipeline:
         seq = row["seq"]
         if seq in who.waits_for:
             return
+        if seq in who.overtaken:
+            put_off(row, OVERTAKEN, None, batch)
+            return
         known = batch.known.get(who.entity.get(seq, UUID(int=0)))
         if seq in who.unwanted or (known is None and seq not in who.refused):
             batch.endings.append(Ending(seq, Outcome.OVERRULED, None, who.unwanted.get(seq, "no entity")))
+            if deletes(row):
+                batch.bury(row)
             return
         try:
             if seq in who.refused:
@@ -209,6 +216,7 @@ class Pipeline:
     def _save(self, connection: Connection, who: Identified, batch: Batch, gathered: list[Row]) -> Done:
         done = Done(Counter(ending.outcome for ending in batch.endings))
         entities.save(connection, batch.known.values())
+        tombstones.put(connection, {name: batch.stones[name] for name in batch.buried})
         journal.finish(connection, batch.endings)
         erased.take_out(connection, batch.of_erased())
         journal.wait(connection, who.waits_for, seconds=self._config.limits.wait_deadline_s)
@@ -239,7 +247,7 @@ class Pipeline:
         Returns what may wait for an answer that is not needed any more: events, by what they wait for, and deliveries.
         """
         questions.ask(connection, list(who.asks.values()), seconds=self._config.limits.wait_deadline_s)
-        ended = who.entity.keys() | who.unwanted.keys()
+        ended = who.entity.keys() | who.unwanted.keys() | who.overtaken
         told = [row for row in gathered if row["kind"] != "order" and row["seq"] in ended]
         known = {(row["source"], row["subject"]): who.entity[row["seq"]] for row in told if row["seq"] in who.entity}
         met = {(source, entity) for (source, _), entity in known.items()}
@@ -318,6 +326,17 @@ def _places(batch: Batch) -> set[tuple[UUID, str]]:
         for one in known.records
         if one.state == "linked"
     }
+
+
+def _deleted(taken: list[Row], who: Identified, batch: Batch) -> set[Name]:
+    """Records that the batch speaks of and that are known as deleted."""
+    names = set()
+    for row in taken:
+        known = batch.known.get(who.entity.get(row["seq"], UUID(int=0)))
+        linked = known.found(row["source"], *row["subject"].split("/", 1)) if known else None
+        if linked and linked.state == "deleted":
+            names.add(tombstones.name(row))
+    return names
 
 
 def _closing_lines(gathered: list[Row], batch: Batch) -> None:

@@ -297,7 +297,7 @@ class Reconcile:
     def _removal(self, system: str, kind: str, record: RawRecord, at: datetime) -> Entry:
         event_type = self._mappings.translator(kind, record.type).EVENT
         reason = str(record.raw.get("@version") or at.isoformat())
-        return removal(system, event_type, f"{record.type}/{record.id}", at, f"gone {reason}")
+        return removal(system, event_type, f"{record.type}/{record.id}", at, reason)
 
     def _drifts(self, connection: Connection, system: str, seen: list[Entry]) -> list[Drift]:
         """Records that do not say what we last knew: what they drifted in, and what is known of the cause."""

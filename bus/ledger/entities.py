@@ -64,9 +64,8 @@ class Known:
 
         What we were to say is no word of a record that somebody else made, while nothing of ours was on its way.
         """
-        for linked in self.records:
-            if (linked.system, linked.type, linked.external_id) == (system, record_type, external_id):
-                return linked
+        if linked := self.found(system, record_type, external_id):
+            return linked
         for linked in self.records:
             if (linked.system, linked.type, linked.state) == (system, record_type, "creating"):
                 linked.external_id, linked.state, linked.dirty = external_id, "linked", True
@@ -75,6 +74,11 @@ class Known:
                 return linked
         self.records.append(Linked(system, record_type, external_id, Record({}), dirty=True))
         return self.records[-1]
+
+    def found(self, system: str, record_type: str, external_id: str) -> Linked | None:
+        """The row of one record, if it has one."""
+        name = (system, record_type, external_id)
+        return next((one for one in self.records if (one.system, one.type, one.external_id) == name), None)
 
     def primary(self, system: str) -> Linked | None:
         """The record deliveries go to: of several (a copied deal) the one that was linked first."""

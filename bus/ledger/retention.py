@@ -111,5 +111,6 @@ BOUNDED: Mapping[str, str] = {
     "cursor": "one for each record type of each system, and one for questions of money",
     "switch": "one for each system, kind and direction",
     "erased": "one for each record of a person who was erased, until somebody lifts it: it keeps the person out",
+    "tombstone": "a hash and two times for each record that was deleted: without it a word sent again brings it back",
     "alembic_version": "one row",
 }

@@ -502,7 +502,7 @@ def test_a_payment_that_is_deleted_while_it_waits_for_its_order_is_no_money(midd
     middle.take(gone("onec", "payment", "payment/g:1"))
     middle.take(order(1, total=rub(500)))
     assert total(middle) == "0.00"
-    assert middle.outcome("payment/g:1") == ["OVERRULED", "OVERRULED"]
+    assert middle.outcome("payment/g:1") == ["STALE", "OVERRULED"]
 
 
 MADE_FOR = [{"system": "bus", "type": "payment", "id": "6b5f2a52-61a5-4d5b-8f0e-1c4a2a9d7e11"}]

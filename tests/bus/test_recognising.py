@@ -295,7 +295,7 @@ def test_nobody_is_asked_about_what_is_gone(middle: Middle) -> None:
     middle.take(party("company:1", "crm", name="Ромашка"))
     middle.take(gone("crm", "counterparty", "party/company:1"))
     assert open_questions(middle) == []
-    assert middle.outcome("party/company:1") == ["OVERRULED", "OVERRULED"]
+    assert middle.outcome("party/company:1") == ["STALE", "OVERRULED"]
 
 
 def test_a_question_stays_open_while_something_waits_for_it(middle: Middle) -> None:

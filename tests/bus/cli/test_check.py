@@ -38,7 +38,7 @@ def test_a_bus_with_everything_in_place_passes(bus, portal):
 
     assert "the portal answers" in line(result, "crm connection")
     assert "sends events, is not called" in line(result, "onec")
-    assert "at version 0005" in line(result, "ledger")
+    assert "at version 0006" in line(result, "ledger")
     assert "c0de" not in result.output
     assert result.exit_code == 0, result.stdout
 

@@ -178,7 +178,7 @@ def test_who_said_what_survives_the_change_of_its_form(connection: Connection) -
     connection.execute((versions / "0001_ledger.sql").read_text())
     connection.execute("INSERT INTO entity (id, kind, said) VALUES (%s, 'order', %s)", [said, OLD_SAID])
     connection.execute("INSERT INTO entity (id, kind) VALUES (%s, 'order')", [silent])
-    for later in ("0002_hot_path", "0003_books", "0004_erasing", "0005_former"):
+    for later in ("0002_hot_path", "0003_books", "0004_erasing", "0005_former", "0006_tombstones"):
         connection.execute((versions / f"{later}.sql").read_text())
     known = entities.load(connection, [said, silent])
     first = Said(datetime(2026, 10, 5, 10, tzinfo=UTC), "shop", "e1")
