@@ -6,10 +6,12 @@ It is consistent while the bus works (one snapshot), and whoever makes a ledger 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +22,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from bus import dumps
 from bus.dumps import DumpError
-from bus.errors import BadInput
+from bus.errors import BadInput, BusError
 from bus.ledger import restored
-from bus.ledger.database import Connection, one
+from bus.ledger.database import WATCHED, Connection, one
+from bus.log import scrub_text
 
 _NAME = re.compile(r"ledger-(\w+)-(\d{8}T\d{6}Z)\.dump")
+_PART = re.compile(_NAME.pattern + r"\.\d+\.part")
+WITHIN_S = 12 * 3600.0
+"""Longer than any ledger takes; what is not done by then hangs, and keeps the next ones from their disk."""
 NEEDED = frozenset({"alembic_version", "event", "entity", "record", "identity", "delivery", "run"})
 """Tables without which it is no ledger."""
 
@@ -53,23 +59,25 @@ class Made:
 def connect(url: str) -> Connection:
     """A connection for looking after the ledger as a whole; nobody takes it for a worker's."""
     return psycopg.connect(
-        url, row_factory=dict_row, autocommit=True, prepare_threshold=None, application_name="bus backup"
+        url, row_factory=dict_row, autocommit=True, prepare_threshold=None, application_name="bus backup", **WATCHED
     )
 
 
-def back_up(url: str, target: Path, keep: int | None = None) -> Made:
+def back_up(url: str, target: Path, keep: int | None = None, *, within_s: float = WITHIN_S) -> Made:
     """Copy the ledger to a file, or under a name of its own into a folder, where only the last `keep` are left.
 
-    Raises BadInput for a target that cannot be, DumpError, OSError, psycopg.Error. What fails leaves nothing behind.
+    Raises BadInput for a target that cannot be, DumpError, OSError, psycopg.Error. What fails leaves nothing behind;
+    what one left there that was killed goes first, it may be all that the disk is full of.
     """
     if keep is not None and not target.is_dir():
         raise BadInput(f"--keep goes with a folder, and {target} is none", field="keep")
+    broken = _forget_parts(target) if keep is not None else []
     with connect(url) as connection:
         file = target / _named(connection) if target.is_dir() else target
         if file.exists():
             raise BadInput(f"{file} is there already; choose another name, or a folder", field="file")
-        manifest = _made(connection, url, file)
-    return Made(file, manifest, _forget(target, keep) if keep is not None else [])
+        manifest = _made(connection, url, file, within_s)
+    return Made(file, manifest, broken + (_forget(target, keep) if keep is not None else []))
 
 
 def _named(connection: Connection) -> str:
@@ -82,28 +90,48 @@ def revision(connection: Connection) -> str:
     return str(row["version_num"]) if row else "none"
 
 
-def _made(connection: Connection, url: str, file: Path) -> Manifest:
+def _made(connection: Connection, url: str, file: Path, within_s: float) -> Manifest:
     """Dump beside, look it through, and only then give it its name."""
-    programs = dumps.find(connection.info.server_version // 10_000)
+    programs = dumps.find(connection.info.server_version // 10_000).within(within_s)
     beside = file.with_name(f"{file.name}.{os.getpid()}.part")
     number = restored.begin_backup(connection)
     report: dict[str, object] = {"file": file.name, "error": "broken off"}
     try:
-        os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        programs.dump(url, beside)
-        programs.read_through(beside)
-        if lacking := NEEDED - programs.contents(beside).tables:
-            raise DumpError(f"the copy lacks the tables {', '.join(sorted(lacking))}")
-        manifest = _manifest(connection, number, beside)
-        report = {"file": file.name, "bytes": manifest.bytes}
-        beside.rename(file)
+        with _held(beside):
+            programs.dump(url, beside)
+            programs.read_through(beside)
+            if lacking := NEEDED - programs.contents(beside).tables:
+                raise DumpError(f"the copy lacks the tables {', '.join(sorted(lacking))}")
+            manifest = _manifest(connection, number, beside)
+            beside.rename(file)
         _write(beside_of(file), manifest.model_dump_json(indent=2).encode())
         _sync(file.parent)
+        report = {"file": file.name, "bytes": manifest.bytes}
+    except BusError as error:
+        report["error"] = scrub_text(str(error))
+        raise
     finally:
-        beside.unlink(missing_ok=True)
         with suppress(psycopg.Error):  # the copy is what counts; the line says nothing in this ledger
             restored.end_backup(connection, number, report)
     return manifest
+
+
+@contextmanager
+def _held(part: Path) -> Iterator[None]:
+    """A file of our own, for our eyes, that is locked as long as we work at it and gone afterwards.
+
+    Of one that is not locked its maker was killed. Where a disk knows no locks nobody tells: then it stays.
+    """
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if not os.fstat(handle).st_nlink:  # between these two calls somebody took it for a dead one's
+            raise DumpError(f"{part} was removed by another backup; try again")
+        yield
+    finally:
+        part.unlink(missing_ok=True)
+        os.close(handle)
 
 
 def _manifest(connection: Connection, number: int, dump: Path) -> Manifest:
@@ -155,6 +183,27 @@ def _sync(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _forget_parts(folder: Path) -> list[Path]:
+    """Remove what backups that were killed have left: each may be as large as a backup. Those that went."""
+    return [path for path in sorted(folder.iterdir()) if _PART.fullmatch(path.name) and _dropped(path)]
+
+
+def _dropped(part: Path) -> bool:
+    """Remove it, unless somebody works at it."""
+    try:
+        handle = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def _forget(folder: Path, keep: int) -> list[Path]:

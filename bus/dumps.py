@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import IO
 
 from psycopg.pq import Conninfo
@@ -44,6 +45,12 @@ class Programs:
 
     folder: Path
     major: int
+    end: float | None = None
+    """By the monotonic clock: when they are ended, whatever they have done by then."""
+
+    def within(self, seconds: float) -> Programs:
+        """The same with so much time from now on, all in all. What takes longer is a DumpError."""
+        return replace(self, end=monotonic() + seconds)
 
     def dump(self, url: str, target: Path) -> None:
         """Write a consistent copy of all that the database holds, while it is worked with. Raises DumpError.
@@ -88,15 +95,19 @@ class Programs:
             _look(process.returncode, command[0], said.read().decode(errors="replace"))
 
     def _run(self, command: Sequence[str], environment: dict[str, str] | None = None) -> str:
-        done = subprocess.run(  # noqa: S603 - PostgreSQL's programs, no shell, a file's name as it is
-            command,
-            env=_BARE | (environment or {}),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - PostgreSQL's programs, no shell, a file's name as it is
+                command,
+                env=_BARE | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=None if self.end is None else max(0.0, self.end - monotonic()),
+            )
+        except subprocess.TimeoutExpired:
+            raise DumpError(f"{Path(command[0]).name}: not done in the time it was given; it was ended") from None
         _look(done.returncode, command[0], done.stderr)
         return done.stdout
 

@@ -1,22 +1,28 @@
 """Logs: one JSON line per thing that happened, or a readable one for a terminal, and no secret in either.
 
 Everything goes through the root logger of the standard library: ours (structlog), Celery's, uvicorn's and requests'.
-The scrub is the last step before rendering, over names, values and the text of exceptions alike, so that no library's
-habit of quoting a URL gets around it.
+An exception is told by its kind and the calls that led to it: its words may be anybody's name or phone, save those of
+our own errors, which are written to be shown. The scrub is the last step before rendering, over names and values
+alike, so that no library's habit of quoting a URL gets around it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from types import TracebackType
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, Processor, ProcessorReturnValue, WrappedLogger
+
+from bus.errors import BusError
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -114,6 +120,70 @@ def scrub(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return {scrub_text(name): _scrubbed(value, name) for name, value in event.items()}
 
 
+_CALLS = 12
+"""The last so many calls before an error."""
+_CAUSES = 5
+
+
+def calls(error: BaseException) -> list[str]:
+    """Where an error came from, the innermost call last: file, line and function, nothing of what they worked on."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)][-_CALLS:]
+    return [f"{PurePath(code.co_filename).name}:{line} {code.co_name}" for code, line in frames]
+
+
+def _told(error: BaseException) -> str:
+    """A word on an error. What its own words are only when they are ours, or the operating system's on a number."""
+    kind = type(error).__name__
+    if isinstance(error, BusError):
+        return f"{kind}: {error}"
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        return f"{kind}: {os.strerror(error.errno)}"
+    return kind
+
+
+def _unfolded(error: BaseException) -> str:
+    """An error, the calls that led to it, and what it came from."""
+    lines = []
+    for n, one in enumerate(_with_causes(error)):
+        lines += [f"{'from ' if n else ''}{_told(one)}", *(f"  {call}" for call in calls(one))]
+    return "\n".join(lines)
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    for _ in range(_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _without_words(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """The processor: no exception says more than `_told` of it, nor does a line that quotes the one it comes with."""
+    found = _exception(event.pop("exc_info", None))
+    if found is not None:
+        event["exception"] = _unfolded(found)
+        event["event"] = _quoting_nothing(event["event"], found)
+    return {name: _told(value) if isinstance(value, BaseException) else value for name, value in event.items()}
+
+
+def _quoting_nothing(said: object, error: BaseException) -> object:
+    """Celery and asyncio say in their lines what an exception is."""
+    words = [repr(one) for one in _with_causes(error) if not isinstance(one, BusError)]
+    for some in words if isinstance(said, str) else ():
+        said = str(said).replace(some, some.partition("(")[0])
+    return said
+
+
+def _exception(given: object) -> BaseException | None:
+    """What `exc_info` is about, in each of the ways in which it may be given."""
+    if isinstance(given, BaseException):
+        return given
+    if isinstance(given, tuple):
+        return given[1] if len(given) > 1 and isinstance(given[1], BaseException) else None
+    return sys.exc_info()[1] if given else None
+
+
 def _first() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
@@ -132,7 +202,7 @@ def _last(*, readable: bool) -> list[Processor]:
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        _without_words,
         _scrubbing(render),
     ]
 

@@ -8,7 +8,7 @@ from bus import config
 from bus.app import create_app
 from bus.bells import CeleryBells
 from bus.config import Settings
-from bus.ledger.database import Ledger
+from bus.ledger.database import AT_A_DOOR, Ledger
 from bus.publisher import Publisher
 
 
@@ -17,4 +17,5 @@ def default() -> Publisher:
     """The publisher of BUS_DATABASE_URL and BUS_BROKER_URL, one per process. Raises ConfigError."""
     settings = Settings()
     systems = config.load(settings.config).systems
-    return Publisher(Ledger(settings.database(), size=2), CeleryBells(create_app(settings.broker(), systems)))
+    ledger = Ledger(settings.database(), size=2, patience=AT_A_DOOR)
+    return Publisher(ledger, CeleryBells(create_app(settings.broker(), systems)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -32,7 +32,7 @@ from bus.gauges import Gauges
 from bus.importing import Importing
 from bus.intake.onec import Exchange
 from bus.lanes import Lane
-from bus.ledger.database import Ledger
+from bus.ledger.database import Ledger, Patience
 from bus.offering import Offering
 from bus.parts import Parts
 from bus.pipeline import Pipeline
@@ -66,6 +66,8 @@ class Wiring:
 
     settings: Settings
     file: Config
+    patience: Patience = field(default_factory=Patience)
+    """How long it waits for the ledger; to be chosen before anything is asked of it."""
 
     @cached_property
     def rotation(self) -> Rotation:
@@ -103,7 +105,7 @@ class Wiring:
     @cached_property
     def ledger(self) -> Ledger:
         """The ledger's pool."""
-        return Ledger(self.settings.database())
+        return Ledger(self.settings.database(), patience=self.patience)
 
     @cached_property
     def redis(self) -> Redis:
@@ -263,8 +265,9 @@ class Wiring:
 
     @cached_property
     def gauges(self) -> Gauges:
-        """What Prometheus may ask of lanes, budgets and breakers."""
-        return Gauges(self.ledger, self.breaker, self.budgets)
+        """What Prometheus may ask of ledger, lanes, budgets and breakers."""
+        fetching = [name for name, system in self.file.systems.items() if system.kind == "commerceml"]
+        return Gauges(self.ledger, self.breaker, self.budgets, fetching)
 
     @cached_property
     def adapters(self) -> dict[str, Urgent]:

@@ -32,12 +32,15 @@ def back_up(
     keep: Annotated[
         int | None, typer.Option(min=1, help="With a folder: leave only so many of those that bear such names.")
     ] = None,
+    within: Annotated[
+        int, typer.Option(min=1, help="Minutes after which it is given up, with all that it began.")
+    ] = round(backup.WITHIN_S / 60),
 ) -> None:
     """Copy the ledger into one file, while the bus works. It holds customers' data: keep it where nobody else reads."""
     url = wired(context).settings.database()
     begun = datetime.now(UTC)
     with stoppable(TERMINATED), screen.err().status("backing up; Ctrl-C leaves nothing behind"):
-        made = backup.back_up(url, target, keep)
+        made = backup.back_up(url, target, keep, within_s=within * 60)
     took = (datetime.now(UTC) - begun).total_seconds()
     typer.echo(
         f"{made.file}: {made.manifest.bytes / _MB:.1f} MB in {took:.0f} s, "

@@ -25,6 +25,7 @@ from bus.config import Settings
 from bus.errors import BadInput, ConfigError
 from bus.intake import connections, create_app
 from bus.intake.metrics import Meters
+from bus.ledger.database import AT_A_DOOR
 
 Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
 
@@ -136,6 +137,7 @@ def intake(
     """Run the public door: webhooks and events over HTTP. It answers once what it was sent is in the ledger."""
     wiring = wired(context)
     _begin(wiring.settings)
+    wiring.patience = AT_A_DOOR
     app = create_app(
         wiring.file,
         wiring.door,

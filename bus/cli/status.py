@@ -57,6 +57,7 @@ def _look(connection: Connection) -> dict[str, Any]:
         "conflicts": {"open": conflicts["n"], "next_deadline": conflicts["next"]} if conflicts else {},
         "questions": {"open": asked["n"], "next_deadline": asked["next"]} if asked else {},
         "last_reconcile": runs[0] if runs else None,
+        "last_backup": restored.last_backup(connection),
         "restored_to": restored.since(connection),
     }
 
@@ -91,6 +92,7 @@ def _show(found: dict[str, Any]) -> None:
     late = f", the first is a dead letter at {screen.plain(asked['next_deadline'])}" if asked["open"] else ""
     screen.out().print(f"questions (who is this?): {asked['open']} open{late}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
+    screen.out().print(f"last backup: {_backup(found['last_backup'])}")
 
 
 def _circuit(found: dict[str, Any]) -> str:
@@ -108,3 +110,12 @@ def _run(row: dict[str, Any] | None) -> str:
     unreadable = sum(system.get("unreadable", 0) for system in systems)
     state = f"{drifted} drifted, {unreadable} unreadable" if row["finished_at"] else "not finished"
     return f"run {row['id']} at {screen.plain(row['started_at'])} UTC, {state}"
+
+
+def _backup(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "never, by `bus backup`"
+    report, at = row["report"], f"{screen.plain(row['started_at'])} UTC"
+    if not row["finished_at"]:
+        return f"{at}, not finished"
+    return f"{at}, failed: {report['error']}" if "error" in report else f"{at}, {report['file']}"

@@ -20,7 +20,7 @@ from bus.envelope import Event
 from bus.erasing import Erasing
 from bus.gauges import Gauges
 from bus.intake.onec import Exchange
-from bus.ledger.database import Ledger
+from bus.ledger.database import Ledger, Patience
 from bus.ports import Accepted, Adapter, Door, Mappings
 from bus.questions import Questions
 from bus.reconcile import Reconcile
@@ -42,6 +42,7 @@ class Wiring(Protocol):
 
     settings: Settings
     file: Config
+    patience: Patience
 
     @property
     def config(self) -> Config:

@@ -2,7 +2,8 @@
 
 A commit waits for the disk and for a few round trips, whatever is in it. Each request is answered after the commit that
 holds it, and only then; under load it shares that commit with its neighbours, alone it has one of its own at once.
-Senders take turns (bus.intake.turns), so that no flood shuts others out, nor its own sender's payments.
+Senders take turns (bus.intake.turns), so that no flood shuts others out, nor its own sender's payments. And nobody is
+left without an answer: a commit that does not come back is not waited for.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _GROUP = 256
 _GROUP_BYTES = 2_000_000
 """Bytes of their bodies, beyond which the next one has to wait; one alone may be larger."""
 _COME_BACK_S = 1
+_ANSWER_S = 8.0
+"""From a request's arrival to its answer at most: the shop waits ten seconds, and repeats."""
 
 _AWAY = (Transient, NotReady, UnknownOutcome)
 """Errors that are not the fault of what was to be journaled."""
@@ -46,9 +49,9 @@ class _Waiting:
 class GroupCommit:
     """The door as requests on the event loop see it. One thread commits; it starts when needed, and ends when idle."""
 
-    def __init__(self, door: Door, meters: Meters, *, idle_s: float = 10.0) -> None:
-        """`idle_s`: after so long without a request the thread ends."""
-        self._door, self._meters, self._idle_s = door, meters, idle_s
+    def __init__(self, door: Door, meters: Meters, *, idle_s: float = 10.0, answer_s: float = _ANSWER_S) -> None:
+        """`idle_s`: after so long without a request the thread ends. `answer_s`: so long a commit is waited for."""
+        self._door, self._meters, self._idle_s, self._answer_s = door, meters, idle_s, answer_s
         self._changed = threading.Condition()
         self._turns: Turns[_Waiting] = Turns()
         self._thread: threading.Thread | None = None
@@ -57,7 +60,9 @@ class GroupCommit:
     async def accept(self, sender: str, arrival: Arrival, size: int) -> Accepted:
         """Journal what a sender told in `size` bytes; returns after its commit.
 
-        Raises Refused 503 at once when too many of his wait already; what the door raises, Transient above all.
+        Raises Refused 503 at once when too many of his wait already; what the door raises, Transient above all;
+        UnknownOutcome when the commit takes too long. It may take effect yet, and so may that of what still waits: the
+        sender repeats it, and a repetition is known.
         """
         waiting = _Waiting(arrival, asyncio.get_running_loop().create_future())
         with self._changed:
@@ -71,7 +76,13 @@ class GroupCommit:
                 self._thread = threading.Thread(target=self._run, name="commits", daemon=True)
                 self._thread.start()
             self._changed.notify()
-        return await waiting.answer
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await waiting.answer
+        except TimeoutError:
+            raise UnknownOutcome(
+                f"the journal has not answered for {self._answer_s:g} s", cause="ledger slow"
+            ) from None
 
     def _run(self) -> None:
         """Commit group after group. A thread of our own, since a pool's bookkeeping costs a third of a small commit."""
@@ -125,7 +136,7 @@ class GroupCommit:
 def _tell(group: Sequence[_Waiting], answers: Sequence[_Answer]) -> None:
     """On the event loop: wake the requests of a group with their answers."""
     for waiting, answer in zip(group, answers, strict=True):
-        if waiting.answer.done():  # cancelled: its server is being stopped by force
+        if waiting.answer.done():  # cancelled: it took too long, or its server is being stopped by force
             continue
         if isinstance(answer, Exception):
             waiting.answer.set_exception(answer)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 import uuid
 from http import HTTPStatus
-from pathlib import Path
 from time import perf_counter
 
 import structlog
@@ -13,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bus.intake import problems
 from bus.intake.metrics import Meters
+from bus.log import calls
 
 _log = structlog.get_logger(__name__)
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
@@ -40,7 +39,7 @@ class Observed:
             try:
                 await self._app(scope, receive, noting)
             except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the sender gets a document and we a line
-                _log.error("intake.failed", error=type(error).__name__, where=_where(error))
+                _log.error("intake.failed", error=type(error).__name__, where=calls(error))
                 if not status:
                     failed = problems.response(HTTPStatus.INTERNAL_SERVER_ERROR, "not taken; the fault is ours")
                     await failed(scope, receive, noting)
@@ -55,9 +54,3 @@ class Observed:
             self._meters.refused.labels(system, route, str(status)).inc()
         say = _log.warning if status >= HTTPStatus.BAD_REQUEST else _log.debug if route in _QUIET else _log.info
         say("intake.answered", route=route, system=system, status=status, ms=round(seconds * 1000, 1))
-
-
-def _where(error: Exception) -> list[str]:
-    """The last calls before the error, without its text: a database's error quotes the row it complains of."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

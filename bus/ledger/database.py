@@ -1,15 +1,18 @@
-"""The database: one pool per process, and the few helpers every statement uses."""
+"""The database: one pool per process, how long anyone waits in it, and the few helpers every statement uses."""
 
 from __future__ import annotations
 
 import json
 import select
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable, QueryCanceled
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -29,9 +32,52 @@ doing so while it grows by a hundred thousand events, until PostgreSQL looks at 
 it is used, row by row; what has none works as ever. The indexes are cut to leave one for each hot query (0002)."""
 
 
-_ALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-"""Seconds, and milliseconds: a server that is gone without a word is noticed in a minute. The kernel's own patience is
-two hours, and nothing else ends the wait for an answer."""
+_SERVERS_WATCH = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
+)
+WATCHED: Mapping[str, Any] = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": _SERVERS_WATCH,
+}
+"""How both ends of a connection watch each other; seconds, and milliseconds. Either end that is gone without a word is
+noticed in a minute: a server, of whom nothing else ends the wait for an answer, and a host of ours, whose transactions
+hold their locks as long. The kernels' own patience is two hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a session of ours is borne with, in seconds. What is over is rolled back, and Transient for its maker.
+
+    Commands that look after the ledger as a whole (migrate, backup, restore) have sessions of their own, without this.
+    """
+
+    pause_s: float = 15.0
+    """Between two statements of one transaction: who says nothing for so long stands still (a frozen process, a host
+    that swaps), and holds up all who want the same order. The most that we do in between is to merge a thousand
+    events: half a second, several where eight threads do it on a busy machine."""
+    lock_s: float = 30.0
+    """For a lock. Longer than `pause_s`: whoever waits for one that stands still gets his turn and need not repeat."""
+    answer_s: float | None = None
+    """For a statement; None: as long as it takes, since looking through the whole ledger may take minutes."""
+
+    @property
+    def options(self) -> str:
+        """As a session is told of it."""
+        told = {
+            "idle_in_transaction_session_timeout": self.pause_s,
+            "lock_timeout": self.lock_s,
+            "statement_timeout": self.answer_s or 0,
+        }
+        return " ".join(f"-c {name}={round(seconds * 1000)}" for name, seconds in told.items())
+
+
+AT_A_DOOR = Patience(answer_s=15.0)
+"""Where somebody waits for our answer: he repeats what we could not take."""
+_LATE_S = 2.0
+"""So much later than the server would do it we end a statement ourselves: that server does nothing any more."""
 
 
 class LostRace(Exception):
@@ -42,30 +88,45 @@ _RACES = 8
 """How often a transaction is made again after losing a race; each time the other side has come further."""
 
 
+_SLOW = (LockNotAvailable, QueryCanceled, IdleInTransactionSessionTimeout)
+_REPEATED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+"""For `run` to do again."""
+
+
 class Ledger:
     """A pool of connections to the ledger; opened on first use, never at import."""
 
-    def __init__(self, url: str, *, size: int = 8, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, size: int = 8, timeout_s: float = 10.0, patience: Patience | None = None) -> None:
+        """`timeout_s`: so long a connection is waited for."""
+        patience = patience or Patience()
+        told = {"application_name": "integration-bus", **WATCHED}
+        told["options"] = f"{_OPTIONS} {_SERVERS_WATCH} {patience.options}"
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
+            connection_class=_answering_within(patience.answer_s),
             min_size=0,
             max_size=size,
             timeout=timeout_s,
             open=False,
-            kwargs={"row_factory": dict_row, "application_name": "integration-bus", "options": _OPTIONS, **_ALIVE},
+            kwargs={"row_factory": dict_row, **told},
             check=_still_open,
         )
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One transaction: committed at the end, rolled back on an exception. Raises Transient without a database."""
+        """One transaction: committed at the end, rolled back on an exception.
+
+        Raises Transient without a database, and when patience with it, or its own with us, is over.
+        """
         self._pool.open()
         try:
             with self._pool.connection() as connection:
                 yield connection
+        except _REPEATED:
+            raise
+        except _SLOW as error:
+            raise Transient(f"the ledger took too long: {type(error).__name__}", cause="ledger slow") from None
         except (PoolTimeout, psycopg.OperationalError) as error:
-            if isinstance(error, (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)):
-                raise
             raise Transient(
                 f"the ledger cannot be reached: {type(error).__name__}", cause="ledger unreachable"
             ) from None
@@ -119,6 +180,46 @@ class Ledger:
     def close(self) -> None:
         """Close every connection; the ledger may be used again afterwards only by a new object."""
         self._pool.close()
+
+
+def _answering_within(seconds: float | None) -> type[Connection]:
+    """A class of connections that wait so long for each answer, and are closed when none came.
+
+    A server that hangs, while its kernel goes on acknowledging, ends nothing by itself: neither its own
+    `statement_timeout` nor a keepalive is of any use then.
+    """
+    if seconds is None:
+        return psycopg.Connection
+    patience_s = seconds + _LATE_S
+
+    class Answering(psycopg.Connection[DictRow]):
+        def wait(self, gen: Generator[Any, Any, T], *how: Any, **named: Any) -> T:  # noqa: ANN401 - as psycopg has them
+            try:
+                return super().wait(_no_longer_than(patience_s, gen), *how, **named)
+            except _Unanswered:
+                self.pgconn.finish()  # what it would answer yet, nobody could tell from the next answer
+                raise
+
+    return Answering
+
+
+class _Unanswered(psycopg.OperationalError):
+    pass
+
+
+def _no_longer_than(seconds: float, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    """What psycopg waits with, for so long: it is woken ten times a second while nothing comes. Raises _Unanswered."""
+    end = monotonic() + seconds
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if not ready and monotonic() > end:
+                raise _Unanswered("no answer")
+            wanted = gen.send(ready)
+    except StopIteration as done:
+        result: T = done.value
+        return result
 
 
 def _still_open(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from bus.ledger.database import Connection, one, rows, run
+from bus.ledger.database import Connection, Row, one, rows, run
 from bus.model import Json
 
 _THIS = """(SELECT system_identifier || '/' || pg_database.oid || '/' || 'run'::regclass::oid
@@ -26,6 +26,11 @@ _THIS = """(SELECT system_identifier || '/' || pg_database.oid || '/' || 'run'::
 _OPEN = f"what = 'restore' AND finished_at IS NULL AND report ->> 'ledger' IS DISTINCT FROM {_THIS}"
 HELD = f"EXISTS (SELECT 1 FROM run WHERE {_OPEN})"  # noqa: S608 - ours
 """In SQL: is this ledger restored, and not healed yet? Asked once per statement, of an index."""
+
+
+_BACKUP = 0x1B08
+"""With a line's number: the lock of whoever makes that backup, as long as he does."""
+_UNDER_WAY = f"what = 'restore' AND finished_at IS NULL AND report ->> 'ledger' = {_THIS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,25 @@ class Forgotten:
 
 
 def begin_backup(connection: Connection) -> int:
-    """Say, before a dump, that what is made of it is restored. Returns the line's number; to be committed first."""
-    found = rows(
-        connection,
-        f"INSERT INTO run (what, report) VALUES ('restore', jsonb_build_object('ledger', {_THIS})) RETURNING id",  # noqa: S608
-    )
-    return int(found[0]["id"])
+    """Say, before a dump, that what is made of it is restored. Returns the line's number; it is committed.
+
+    The session holds a lock on the number until it ends: so the next one knows which lines nobody will end any more.
+    """
+    with connection.transaction():
+        run(
+            connection,
+            f"""WITH open AS MATERIALIZED (SELECT id FROM run WHERE {_UNDER_WAY})
+                UPDATE run SET what = 'backup', finished_at = now(), report = %s
+                WHERE id IN (SELECT id FROM open WHERE pg_try_advisory_xact_lock(%s, id::integer))""",  # noqa: S608
+            [Jsonb({"error": "broken off: it was killed, or lost the ledger"}), _BACKUP],
+        )
+        found = rows(
+            connection,
+            f"INSERT INTO run (what, report) VALUES ('restore', jsonb_build_object('ledger', {_THIS})) RETURNING id",  # noqa: S608
+        )
+        number = int(found[0]["id"])
+        connection.execute("SELECT pg_advisory_lock(%s, %s::integer)", [_BACKUP, number])
+    return number
 
 
 def end_backup(connection: Connection, number: int, report: Json) -> None:
@@ -53,6 +71,15 @@ def end_backup(connection: Connection, number: int, report: Json) -> None:
         connection,
         "UPDATE run SET what = 'backup', finished_at = now(), report = %s WHERE id = %s",
         [Jsonb(report), number],
+    )
+
+
+def last_backup(connection: Connection) -> Row | None:
+    """The last backup of this ledger: when it was begun and ended, and the report with its `error`, if it has one."""
+    return one(
+        connection,
+        f"""SELECT started_at, finished_at, report FROM run WHERE what = 'backup' OR {_UNDER_WAY}
+            ORDER BY id DESC LIMIT 1""",  # noqa: S608 - ours
     )
 
 

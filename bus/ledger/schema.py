@@ -12,6 +12,8 @@ from time import sleep
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from bus.ledger.database import WATCHED
+
 LOCK = 0x1B05
 """Of who changes the tables themselves."""
 _PATIENCE_S = 3
@@ -32,7 +34,7 @@ def migrate(database_url: str, to: str = "head") -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     url = database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=dict(WATCHED))
     with _scripts() as folder, engine.connect() as connection:
         connection.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK})")
         connection.commit()

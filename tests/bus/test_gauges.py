@@ -10,7 +10,7 @@ from bus.breaker import Breaker
 from bus.budget import Budget
 from bus.config import Rate
 from bus.gauges import Gauges
-from bus.ledger import deliveries, letters, questions
+from bus.ledger import deliveries, letters, questions, restored
 from bus.ledger.database import Ledger
 from bus.ledger.deliveries import Due
 from bus.ledger.letters import Letter
@@ -43,7 +43,7 @@ def registry(ledger: Ledger, client: Any) -> CollectorRegistry:
 
 def registered(ledger: Ledger, client: Any, budgets: dict[str, Budget]) -> CollectorRegistry:
     made = CollectorRegistry()
-    made.register(Gauges(ledger, Breaker(client, failures=1), budgets))
+    made.register(Gauges(ledger, Breaker(client, failures=1), budgets, ["site"]))
     return made
 
 
@@ -119,3 +119,71 @@ def test_what_waits_for_a_person_is_counted(registry: CollectorRegistry, ledger:
         questions.ask(connection, [Question("order", "bank", "payment/1", [])], seconds=60)
     for what, count in (("dead letter", 1), ("question", 1), ("conflict", 0)):
         assert registry.get_sample_value("bus_for_a_person", {"what": what}) == count
+
+
+def test_what_a_system_does_not_fetch_shows_though_nobody_calls_it(registry: CollectorRegistry, ledger: Ledger) -> None:
+    quiet = {"system": "site", "lane": "bulk"}
+    assert registry.get_sample_value("bus_lane_due", quiet) == 0
+    with ledger.transaction() as connection:
+        deliveries.mark(connection, [Due(entity(ledger), "site", 5, None), Due(entity(ledger), "gone", 5, None)])
+        connection.execute("UPDATE delivery SET due_at = now() - interval '3 days' WHERE system = 'site'")
+    assert registry.get_sample_value("bus_lane_due", quiet) == 1
+    assert registry.get_sample_value("bus_lane_late_seconds", quiet) >= 3 * 86_400
+    assert registry.get_sample_value("bus_circuit", {"system": "site", "state": "closed"}) is None
+    assert registry.get_sample_value("bus_lane_due", {"system": "gone", "lane": "bulk"}) == 1, "taken out of bus.yaml"
+
+
+@pytest.mark.parametrize("state", ["pending", "waiting", "notified"])
+def test_events_that_nobody_merges_are_counted_and_the_oldest_is_told(
+    registry: CollectorRegistry, ledger: Ledger, state: str
+) -> None:
+    assert registry.get_sample_value("bus_events", {"state": state}) == 0
+    assert registry.get_sample_value("bus_events_oldest_seconds", {"state": state}) == 0
+    with ledger.transaction() as connection:
+        connection.execute(
+            """INSERT INTO event (source, id, type, subject, channel, kind, occurred_at, received_at, state, deadline)
+               SELECT 'crm', n::text, 'deal.changed', 'deal/' || n, 'deals', 'order', now(),
+                 now() - make_interval(hours => n), %s, now() + make_interval(days => 30, hours => -n)
+               FROM generate_series(1, 24) AS n""",
+            [state],
+        )
+    assert registry.get_sample_value("bus_events", {"state": state}) == 24
+    oldest = registry.get_sample_value("bus_events_oldest_seconds", {"state": state})
+    assert oldest == pytest.approx(86_400, abs=60)
+
+
+def test_the_last_reconciliation_and_the_last_good_backup_show_how_long_ago_they_were(
+    registry: CollectorRegistry, ledger: Ledger
+) -> None:
+    assert registry.get_sample_value("bus_last_run_seconds", {"what": "backup"}) is None
+    with ledger.transaction() as connection:
+        connection.execute(
+            """INSERT INTO run (what, started_at, finished_at, report) VALUES
+                 ('backup', now() - interval '2 hours', now() - interval '2 hours', '{"bytes": 1}'),
+                 ('backup', now() - interval '1 hour', now() - interval '1 hour', '{"error": "no space left"}'),
+                 ('reconcile', now() - interval '1 hour', now() - interval '30 minutes', '{"systems": []}'),
+                 ('reconcile', now(), NULL, '{}')"""
+        )
+    for what, seconds in (("backup", 7200), ("reconcile", 1800)):
+        told = registry.get_sample_value("bus_last_run_seconds", {"what": what})
+        assert told == pytest.approx(seconds, abs=60), what
+
+
+def test_a_file_that_could_not_be_imported_shows_until_somebody_looked(
+    registry: CollectorRegistry, ledger: Ledger
+) -> None:
+    assert registry.get_sample_value("bus_exchange_failed", {"system": "site"}) == 0
+    with ledger.transaction() as connection:
+        letters.write(connection, [Letter("site", "BadInput", letters.FAILED_FILE, "no", entity_id=entity(ledger))])
+    assert registry.get_sample_value("bus_exchange_failed", {"system": "site"}) == 1
+    assert registry.get_sample_value("bus_lane_loops", {"system": "site"}) == 0
+
+
+def test_a_restored_ledger_shows_until_it_is_healed(registry: CollectorRegistry, ledger: Ledger) -> None:
+    assert registry.get_sample_value("bus_restored_held") == 0
+    with ledger.transaction() as connection:
+        restored.mark(connection, datetime.now(UTC))
+    assert registry.get_sample_value("bus_restored_held") == 1
+    with ledger.transaction() as connection:
+        restored.heal(connection)
+    assert registry.get_sample_value("bus_restored_held") == 0

@@ -1,13 +1,16 @@
+import errno
 import json
 import logging
 import sys
 import threading
+from datetime import datetime
 
 import pytest
 import structlog
 from pydantic import SecretStr
 
 from bus import log
+from bus.errors import Permanent
 
 SECRETS = {
     "https://b24.example/rest/1/qwe5secret/crm.item.get.json": "qwe5secret",
@@ -139,6 +142,63 @@ def test_what_errors_quote_of_peoples_data_never_comes_out(written, say, json_li
         assert "Каренина" not in said, said
         assert "79991234567" not in said, said
         assert "ValueError" in said
+
+
+FORESEEN_BY_NOBODY = [
+    lambda: int("+7 916 123-45-67"),
+    lambda: {}["Каренина Анна Аркадьевна"],
+    lambda: datetime.fromisoformat("ул. Кленовая, 3"),
+]
+
+
+@pytest.mark.parametrize("json_lines", [True, False])
+@pytest.mark.parametrize("broken", FORESEEN_BY_NOBODY)
+def test_what_nobody_foresaw_is_told_by_its_kind_and_place_without_its_words(written, broken, json_lines):
+    log.configure("info", json_lines)
+    try:
+        broken()
+    except Exception as error:
+        kind = type(error).__name__
+        structlog.get_logger("bus.test").exception("lane.poisoned", system="crm")
+        structlog.get_logger("bus.test").warning("lane.postponed", error=error)
+        for name, exc_info in (("celery.app.trace", True), ("asyncio", error)):
+            logging.getLogger(name).log(logging.ERROR, "x failed: <exception=%r>", error, exc_info=exc_info)
+    said = written()
+    assert "916" not in said
+    assert "Анна" not in said
+    assert "Кленовая" not in said
+    assert said.count(kind) >= 4
+    assert said.count("test_log.py:") >= 3, "the calls, each time it is told with them"
+    assert "<lambda>" in said
+
+
+def test_an_error_of_ours_is_told_with_its_words_and_whence_it_came(written):
+    log.configure("info", json=True)
+    try:
+        try:
+            refuse("Анна Каренина")
+        except ValueError as error:
+            raise Permanent("goods: 'x' has no mapping") from error
+    except Permanent:
+        structlog.get_logger("bus.test").exception("x")
+    [first, *calls] = json.loads(written())["exception"].splitlines()
+    assert first == "Permanent: goods: 'x' has no mapping"
+    assert calls[-3:] == ["from ValueError", calls[-2], calls[-1]]
+    assert calls[-1].startswith("  test_log.py:")
+    assert calls[-1].endswith(" refuse")
+
+
+def find_no_room():
+    raise OSError(errno.ENOSPC, "not ours to repeat", "Каренина.xml")
+
+
+def test_what_the_system_says_of_a_disk_stays(written):
+    log.configure("info", json=True)
+    try:
+        find_no_room()
+    except OSError:
+        structlog.get_logger("bus.test").exception("x")
+    assert json.loads(written())["exception"].startswith("OSError: No space left on device\n")
 
 
 def test_what_is_no_secret_stays():

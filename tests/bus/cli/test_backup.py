@@ -1,9 +1,15 @@
+import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 
 import psycopg
 import pytest
@@ -36,6 +42,13 @@ def dump(url: str, made: Path, tmp_path: Path) -> Path:
         shutil.copy(path, tmp_path)
     entered(url, 1, 2)
     return tmp_path / made.name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where backups go, and nothing else is."""
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups"
 
 
 def entered(url: str, *numbers: int) -> None:
@@ -104,6 +117,65 @@ def test_a_backup_that_cannot_be_made_says_why_and_leaves_nothing(
     assert (said.exit_code, text in said.output) == (code, True), said.output
     assert set(tmp_path.iterdir()) == before
     assert there.read_text(encoding="utf-8") == "mine"
+
+
+_MAKE = "import sys; from pathlib import Path; from bus import backup; backup.back_up(sys.argv[1], Path(sys.argv[2]))"
+
+
+@contextmanager
+def stuck(url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A backup that waits for a table in the middle of its work."""
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'switch'::regclass"
+    with psycopg.connect(url, autocommit=True) as look, psycopg.connect(url) as holder:
+        holder.execute("LOCK TABLE switch IN ACCESS EXCLUSIVE MODE")
+        with subprocess.Popen([sys.executable, "-c", _MAKE, url, str(folder)], start_new_session=True) as process:
+            try:
+                deadline = monotonic() + 20
+                while look.execute(waiting).fetchone() is None:
+                    assert monotonic() < deadline, "it does not come so far"
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_one_and_its_line_is_closed(
+    bus: Bus, url: str, folder: Path
+) -> None:
+    with stuck(url, folder):
+        pass
+    [left] = folder.iterdir()
+    assert left.suffix == ".part"
+    assert "not finished" in bus("status").stdout
+    said = bus("backup", folder, "--keep", 1)
+    assert (said.exit_code, f"removed {left}" in said.stdout.replace("\n", "")) == (0, True), said.output
+    assert sorted(path.suffix for path in folder.iterdir()) == [".dump", ".json"]
+    ended = asked(url, "SELECT what, finished_at IS NULL, report ->> 'error' FROM run ORDER BY id")
+    assert ended == [("backup", False, "broken off: it was killed, or lost the ledger"), ("backup", False, None)]
+    assert not held(url)
+
+
+def test_a_backup_that_is_at_work_is_left_alone_by_another(bus: Bus, url: str, folder: Path) -> None:
+    with stuck(url, folder):
+        said = bus("backup", folder, "--keep", 1, "--within", 0)
+        assert said.exit_code == 2, "no time at all is a slip of the pen"
+        with pytest.raises(DumpError, match="not done in the time it was given"):
+            backup.back_up(url, folder, keep=1, within_s=0.5)
+        [theirs] = folder.iterdir()
+        assert theirs.suffix == ".part"
+        mine = asked(url, "SELECT what, finished_at IS NULL FROM run ORDER BY id")
+        assert mine == [("restore", True), ("backup", False)]
+
+
+def test_the_last_backup_shows_with_what_became_of_it(bus: Bus, url: str, tmp_path: Path) -> None:
+    assert "last backup: never" in bus("status").stdout
+    with pytest.raises(DumpError):
+        backup.back_up(url, tmp_path / "none.dump", within_s=0)
+    shown = bus("status").stdout
+    assert "UTC, failed: pg_dump: not done in the time it was given" in shown
+    backup.back_up(url, tmp_path / "good.dump")
+    assert "UTC, good.dump" in bus("status").stdout
+    assert json.loads(bus("status", "--json").stdout)["last_backup"]["report"]["file"] == "good.dump"
 
 
 def test_no_password_is_in_an_argument_an_answer_or_a_log(

@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from bus.envelope import parse
-from bus.errors import Transient
+from bus.errors import Transient, UnknownOutcome
 from bus.intake.commits import GroupCommit
 from bus.intake.metrics import Meters
 from bus.intake.problems import Refused
@@ -96,6 +96,24 @@ def test_a_bad_one_does_not_fail_its_neighbours(commits: GroupCommit, ledger: Le
     assert [type(answer) for answer in answers] == [Accepted, Accepted, ValueError, Accepted]
     assert ledger.groups == [["1"], ["2", "bad", "3"], ["2"], ["bad"], ["3"]]
     assert [line["event"] for line in lines] == ["intake.regrouped"]
+
+
+def test_a_commit_that_does_not_come_back_is_not_waited_for_and_counts_when_it_does(
+    ledger: Ledger, meters: Meters
+) -> None:
+    commits = GroupCommit(ledger, meters, answer_s=0.05)
+
+    async def story() -> None:
+        first = await sent(commits, "1")
+        await until(lambda: bool(ledger.groups))
+        answers = await asyncio.gather(*first, *await sent(commits, "2"), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [UnknownOutcome] * 2
+        ledger.free.set()
+        [again] = await sent(commits, "1")
+        assert await again == Accepted(1, 0)
+
+    asyncio.run(story())
+    assert ledger.groups == [["1"], ["2", "1"]], "each is journaled, and the door tells a repetition"
 
 
 def test_all_who_waited_hear_that_the_ledger_is_away_and_it_is_asked_once(commits: GroupCommit, ledger: Ledger) -> None:

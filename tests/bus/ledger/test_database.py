@@ -1,6 +1,10 @@
 """The database: transactions, what is transient, and migrations by two processes at once."""
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from time import monotonic
 
@@ -9,7 +13,7 @@ import pytest
 
 from bus import embedded
 from bus.errors import Transient
-from bus.ledger.database import Ledger, bulk, one
+from bus.ledger.database import Connection, Ledger, Patience, bulk, one, run
 from bus.ledger.schema import head, migrate
 
 
@@ -100,3 +104,93 @@ def test_a_connection_that_the_server_ended_is_not_used_again(database_url: str)
     with ledger.transaction() as connection:
         assert connection.info.backend_pid != pid
     ledger.close()
+
+
+@contextmanager
+def standing(url: str, patience: Patience) -> Iterator[Ledger]:
+    ledger = Ledger(url, patience=patience)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def line(database_url: str) -> str:
+    """A row that two want."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO cursor (name, position) VALUES ('x', now())")
+    return "UPDATE cursor SET position = now() WHERE name = 'x'"
+
+
+@pytest.mark.parametrize("speaks_again", [True, False])
+def test_who_stands_still_in_a_transaction_loses_it_and_who_waits_for_his_lock_gets_it(
+    database_url: str, line: str, speaks_again: bool
+) -> None:
+    with standing(database_url, Patience(pause_s=0.3)) as frozen, standing(database_url, Patience()) as other:
+
+        def work(connection: Connection) -> None:
+            run(connection, "DELETE FROM cursor")
+            assert other.run(lambda waiting: run(waiting, line)) == 1
+            if speaks_again:
+                run(connection, line)
+
+        with pytest.raises(Transient, match="took too long: IdleInTransaction"):
+            frozen.run(work)
+        assert frozen.run(lambda connection: run(connection, line)) == 1, "nothing was lost, and it goes on"
+
+
+def test_who_is_alone_may_take_his_time_since_no_transaction_is_open(database_url: str, line: str) -> None:
+    with standing(database_url, Patience(pause_s=0.1)) as ledger, standing(database_url, Patience()) as other:
+        with ledger.alone(7) as mine:
+            assert mine
+            other.run(lambda connection: connection.execute("SELECT pg_sleep(0.4)"))
+            with other.alone(7) as also:
+                assert not also
+        assert ledger.run(lambda connection: run(connection, line)) == 1
+
+
+def test_a_lock_is_not_waited_for_without_end(database_url: str, line: str) -> None:
+    with psycopg.connect(database_url) as holder, standing(database_url, Patience(lock_s=0.2)) as ledger:
+        holder.execute(line)
+        with pytest.raises(Transient, match="took too long: LockNotAvailable"):
+            ledger.run(lambda connection: run(connection, line))
+
+
+def test_a_statement_behind_a_door_ends(database_url: str) -> None:
+    with standing(database_url, Patience(answer_s=0.2)) as ledger:
+        with pytest.raises(Transient, match="took too long: QueryCanceled"), ledger.statement() as connection:
+            connection.execute("SELECT pg_sleep(20)")
+        assert ledger.now()
+
+
+def test_work_without_a_bound_takes_its_time(database_url: str) -> None:
+    shown = "SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock"
+    with standing(database_url, Patience()) as ledger, ledger.transaction() as connection:
+        assert one(connection, shown) == {"statement": "0", "lock": "30s"}
+
+
+def test_a_host_that_is_gone_holds_its_locks_no_longer_than_a_minute(database_url: str) -> None:
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    with standing(database_url, Patience()) as ledger, ledger.transaction() as connection:
+        assert [one(connection, f"SHOW {name}") for name in names] == [
+            {name: value} for name, value in zip(names, ("30", "10", "3", "30000"), strict=True)
+        ]
+
+
+def test_a_server_that_stands_still_is_not_waited_for_behind_a_door() -> None:
+    with embedded.postgres(fsync=False) as server, standing(server.url, Patience(answer_s=0.2)) as ledger:
+        with ledger.transaction() as connection:
+            all_of_it = [server.pid, *_children(server.pid)]
+            assert connection.info.backend_pid in all_of_it
+        try:
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(Transient, match="cannot be reached"), ledger.statement() as connection:
+                connection.execute("SELECT 1")
+        finally:
+            for pid in all_of_it:
+                os.kill(pid, signal.SIGCONT)
+        assert ledger.now()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]

@@ -1,7 +1,7 @@
 """Plans: what is asked of the ledger all day long is answered by an index, however long the journal is."""
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from bus.assigning import Assigner, Received, told
-from bus.ledger import deliveries, entities, exchange, journal, questions, records, traits
+from bus.ledger import deliveries, entities, exchange, journal, letters, questions, records, tombstones, traits
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.questions import Question
+from bus.ledger.tombstones import Tombstone
 from bus.merge import Outcome
 from bus.ports import Entry, Notification
 from tests.bench.filled import Plans, fill, watch
@@ -47,6 +48,8 @@ _WAITING = """
         CASE state WHEN 'decided' THEN id::text END
       FROM entity, unnest(ARRAY['open', 'decided', 'moot']) AS state WHERE kind = 'counterparty';
     UPDATE event SET waits_for = 'match/onec/counterparty/Firm ' || seq WHERE seq % 20 = 1;
+    INSERT INTO tombstone (record, at, noted_at)
+      SELECT encode(sha256(('bank/payment/' || n)::bytea), 'hex'), now(), now() FROM generate_series(1, 20000) AS n;
     INSERT INTO exchange_file (system, session, type, name, profile, state)
       SELECT 'onec', n::text, 'sale', 'orders.xml', 'ut', CASE WHEN n < 5 THEN 'receiving' ELSE 'done' END
       FROM generate_series(1, 5000) AS n;
@@ -146,6 +149,8 @@ def _question(number: int) -> Question:
     return Question("counterparty", "onec", f"counterparty/Firm {number}", [], {"name": "x"})
 
 
+_STONE = Tombstone(datetime(2026, 12, 5, tzinfo=UTC), datetime(2026, 12, 5, tzinfo=UTC))
+
 ASKED: dict[str, Callable[[Connection], object]] = {
     "sweep": lambda connection: journal.unpublished(connection, older_s=15, limit=100),
     "wake": lambda connection: journal.wake(connection, ["shop/order/x1", "shop/order/x6"]),
@@ -179,6 +184,9 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "move answers": lambda connection: questions.move(connection, uuid4(), _firm(connection)),
     "assign": lambda connection: Assigner(connection, config(), "shop", [_money()]),
     "assigned": lambda connection: told(connection, [payment(at, LATER, amount=rub(1)) for at in range(50)]),
+    "deleted": lambda connection: tombstones.of(connection, [("bank", f"payment/{at}") for at in range(50)]),
+    "bury": lambda connection: tombstones.put(connection, {("bank", f"payment/{at}"): _STONE for at in range(50)}),
+    "letter of a look": lambda connection: letters.of_look(connection, "shop", "order/7", "no"),
     "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
     "page": lambda connection: entities.page(connection, uuid4()),
     "bases": lambda connection: records.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
@@ -192,6 +200,17 @@ def test_what_is_asked_all_day_long_reads_no_table_whole(middle: Middle, plans: 
         ASKED[what](connection)
         connection.rollback()
     assert plans.all
+    assert plans.scans == set()
+
+
+def test_what_prometheus_asks_reads_no_table_whole(middle: Middle, plans: Plans) -> None:
+    told = {metric.name: metric.samples for metric in middle.wiring.gauges.collect()}
+    ledgers = ("lanes", "events", "people", "runs", "exchange")
+    assert {sample.labels["part"]: sample.value for sample in told["bus_gauges_failed"]}.items() >= {
+        (part, 0) for part in ledgers
+    }
+    assert all(sample.value > 1000 for sample in told["bus_events"]), "there is something to be counted"
+    assert len(plans.all) > len(ledgers)
     assert plans.scans == set()
 
 
