@@ -21,6 +21,7 @@ from tests.chaos.house import SECOND, House, backends, kill
 from tests.chaos.plan import Act, Plan
 from tests.chaos.proxy import Cut, Half, Hole, Mode, Pass, Slow
 from tests.chaos.recovery import Recovery
+from tests.chaos.report import begun_with
 
 _MODES: dict[str, Mode] = {"slow": Slow(), "cut": Cut(), "hole": Hole(), "half": Half()}
 _POLL_S = 0.02
@@ -42,14 +43,25 @@ class Struck:
 class Conductor:
     """Each act in a thread of its own, in its time."""
 
-    def __init__(self, house: House, plan: Plan, recovery: Recovery, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        house: House,
+        plan: Plan,
+        recovery: Recovery,
+        say: Callable[[str], None],
+        *,
+        comes_up_s: float = _COMES_UP_S,
+    ) -> None:
         self._house, self._plan, self._recovery, self._say = house, plan, recovery, say
+        self._comes_up_s = comes_up_s
         self._rng = Random(f"conductor {plan.seed}")
         self.struck: list[Struck] = []
         self.engine_kills: Counter[str] = Counter()
         self.fired: Counter[str] = Counter()
         """Crash points at which a process died."""
         self.failures: list[str] = []
+        self.not_back: list[str] = []
+        """Processes that nobody had started again when `comes_up_s` were over."""
         self._by_us: Counter[int] = Counter()
         """Kills of ours, by the child's identity."""
         self._children: dict[int, Child] = {}
@@ -202,7 +214,7 @@ class Conductor:
         self._house.disk.fill()
         self._over.wait(act.seconds)
         self._house.disk.free()
-        deadline = time.monotonic() + _COMES_UP_S
+        deadline = time.monotonic() + self._comes_up_s
         while not self._ledger_answers() and time.monotonic() < deadline:
             if not self._house.postgres.running:
                 self._house.postgres.restart()
@@ -222,8 +234,7 @@ class Conductor:
     def _upgrade(self) -> None:
         """Migrate under load, let old workers go on for a while, then start them anew, one half after the other."""
         begun = time.time()
-        release = "the release before" if self._house.earlier else "the same release"
-        self._say(f"upgrade: migrate under load, from {release}")
+        self._say(f"upgrade: migrate under load, from {begun_with(self._house.earlier)}")
         self._again(self._house.upgrade)
         self._over.wait(8.0)
         children = list(self._house.bus())
@@ -236,7 +247,7 @@ class Conductor:
 
     def _again(self, job: Callable[[], object]) -> None:
         """As an operator would: a migration that met a database that was just killed is run again."""
-        deadline = time.monotonic() + _COMES_UP_S
+        deadline = time.monotonic() + self._comes_up_s
         while True:
             try:
                 job()
@@ -260,9 +271,13 @@ class Conductor:
         self._by_us[id(child)] += 1
 
     def _back(self, child: Child, restarts: int) -> None:
-        """Wait until it was started again, more often than it had been."""
-        deadline = time.monotonic() + _COMES_UP_S
-        while child.restarts <= restarts and time.monotonic() < deadline and not self._gone(child):
+        """Wait until it was started again, more often than it had been; one that is not makes the run fail."""
+        deadline = time.monotonic() + self._comes_up_s
+        while child.restarts <= restarts and not self._gone(child):
+            if time.monotonic() > deadline:
+                self.not_back.append(child.name)
+                self.failures.append(f"{child.name} did not come back within {self._comes_up_s:.0f} s")
+                return
             time.sleep(_POLL_S)
 
     def _gone(self, child: Child) -> bool:
@@ -285,10 +300,10 @@ class Conductor:
             return False
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _COMES_UP_S
+        deadline = time.monotonic() + self._comes_up_s
         while not ready():
             if time.monotonic() > deadline:
-                self.failures.append(f"{what} did not come back within {_COMES_UP_S:.0f} s")
+                self.failures.append(f"{what} did not come back within {self._comes_up_s:.0f} s")
                 return
             time.sleep(10 * _POLL_S)
 

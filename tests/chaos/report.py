@@ -22,6 +22,10 @@ class Figures:
     minutes: float
     ok: bool = False
     kills: int = 0
+    not_back: int = 0
+    """Processes that were not started again after they had died."""
+    upgraded_from: str | None = None
+    """The commit of the release before; None: this checkout has no history, and the upgrade began with itself."""
     faults: int = 0
     events: int = 0
     orders: int = 0
@@ -49,6 +53,11 @@ class Figures:
     def line(self) -> str:
         """One JSON object."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__ if name != "wrong"})
+
+
+def begun_with(commit: str | None) -> str:
+    """What an upgrade begins with, for a person."""
+    return f"the release before, {commit[:12]}" if commit else "the same release: no history here, no honest upgrade"
 
 
 def kills_table(kills: Counter[str], crashes: Counter[str]) -> Table:
@@ -95,6 +104,8 @@ def tell(console: Console, figures: Figures) -> None:
     made = _table("Asked of the stand-ins themselves", "", "")
     shown = {
         "kills": figures.kills,
+        "of these, not started again": figures.not_back,
+        "upgraded from": begun_with(figures.upgraded_from),
         "faults": figures.faults,
         "events": figures.events,
         "orders": figures.orders,

@@ -215,6 +215,8 @@ def _figures(played: Played, found: Found, minutes: float) -> Figures:
         seed=played.plan.seed,
         minutes=minutes,
         kills=sum(conductor.kills.values()),
+        not_back=len(conductor.not_back),
+        upgraded_from=played.house.earlier,
         faults=len(conductor.struck),
         events=found.events,
         orders=verdict.orders,

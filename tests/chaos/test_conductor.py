@@ -56,8 +56,8 @@ def house(tmp_path: Path, postgres_server: embedded.Server) -> Iterator[SimpleNa
 
 @pytest.fixture
 def conduct(house: SimpleNamespace) -> Callable[..., Conductor]:
-    def begin(*acts: Act) -> Conductor:
-        conductor = Conductor(house, Plan(1, 1.0, acts, (NEVER, NEVER), NEVER), Told(), lambda _: None)
+    def begin(*acts: Act, **how: float) -> Conductor:
+        conductor = Conductor(house, Plan(1, 1.0, acts, (NEVER, NEVER), NEVER), Told(), lambda _: None, **how)
         conductor.begin()
         return conductor
 
@@ -127,6 +127,14 @@ def test_a_process_that_ends_by_itself_is_told_apart(conduct: Callable[..., Cond
     conductor.end()
     assert conductor.kills == {}
     assert conductor.own_ends == {"intake exit -15": 1}
+
+
+def test_a_process_that_does_not_come_back_makes_the_run_fail(conduct: Callable[..., Conductor]) -> None:
+    conductor = conduct(Act(0, "kill", "worker-orders", 600), comes_up_s=1.0)
+    until(lambda: conductor.failures)
+    conductor.end()
+    assert conductor.failures == ["worker-orders did not come back within 1 s"]
+    assert conductor.not_back == ["worker-orders"]
 
 
 def test_an_act_that_cannot_be_done_makes_the_run_fail(conduct: Callable[..., Conductor]) -> None:

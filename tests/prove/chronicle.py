@@ -19,6 +19,7 @@ from uuid import UUID
 from tests.prove import seen
 from tests.prove.oracle import OPEN, Admissible, FromNowhere, Oracle
 from tests.prove.oracle_rules import RULES, UNITED
+from tests.prove.shares import verdict
 
 if TYPE_CHECKING:
     from tests.prove.evening import Evening
@@ -349,7 +350,8 @@ class _Replay:
 
 _LIKE = {"paid": "accepted", "shipped": "accepted"}
 """What the books' orders can say of these (README, Known limits): there they are other documents."""
-_MONEY = frozenset({"status", "paid_total", "payment_status"})
+_SHOWN = frozenset({"paid_total", "payment_status"})
+_MONEY = _SHOWN | {"status"}
 
 
 def findings(evening: Evening) -> Iterator[str]:
@@ -362,16 +364,29 @@ def findings(evening: Evening) -> Iterator[str]:
         yield str(finding)
         return
     for entity, records in evening.records.items():
-        excuses = evening.excused.get(entity, set())
-        if entity not in evening.entities or excuses & {"*", "deleted"} or _twice_there(records):
+        if entity not in evening.entities:
             continue
-        left_out = excuses | _left_out(evening, records) | (_MONEY if entity in replay.unsure else set())
+        excuses = evening.excused.get(entity, set())
+        excused = bool(excuses & {"*", "deleted"}) or _twice_there(records)
+        unsure = _MONEY if entity in replay.unsure else set()
+        left_out = excuses | _left_out(evening, records) | unsure
+        _count(evening, entity, left_out, excused=excused)
         for record in records:
             if record["state"] == "linked":
-                yield from _differing(evening, oracle, record, left_out)
+                yield from _differing(evening, oracle, record, None if excused else left_out)
     single, asked = oracle.sharpness()
     evening.tally.met("oracle", "asked", asked)
     evening.tally.met("oracle", "one value", single)
+
+
+def _count(evening: Evening, entity: UUID, left_out: set[str], *, excused: bool) -> None:
+    """Of how much the sentence is asked (see tests.prove.shares)."""
+    kind = evening.entities[entity]["kind"]
+    if kind in KINDS.values():
+        whole = not left_out & {*RULES[kind], *_MONEY}
+        evening.tally.met("share", f"10 {kind} {verdict(whole=whole, excused=excused)}")
+    if kind == "order":
+        evening.tally.met("share", f"10 money {verdict(whole=True, excused=excused or left_out >= _SHOWN)}")
 
 
 def _twice_there(records: list[Row]) -> bool:
@@ -388,6 +403,8 @@ def _left_out(evening: Evening, records: list[Row]) -> set[str]:
     left_out = set(UNITED) if len(made) > 1 else set()
     if not any(one["system"] == "shop" for one in records):
         left_out.add("total")  # each system works it out of the goods in its own way, and nobody owns it yet
+    if any(one["type"] == "deal" and str(one["external_id"]) in evening.people.tainted for one in records):
+        left_out |= _SHOWN  # a manager has written over what the deal shows
     contacts = Counter(row.get("contactId") for row in evening.people.deals())
     own = {str(row["id"]): row.get("contactId") for row in evening.people.deals()}
     if any(one["type"] == "deal" and contacts[own.get(str(one["external_id"]))] > 1 for one in records):
@@ -399,22 +416,28 @@ def _places(records: list[Row]) -> set[Place]:
     return {(one["system"], one["type"], str(one["external_id"])) for one in records}
 
 
-def _differing(evening: Evening, oracle: Oracle, record: Row, left_out: set[str]) -> Iterator[str]:
+def _differing(evening: Evening, oracle: Oracle, record: Row, left_out: set[str] | None) -> Iterator[str]:
+    """What of this record is not as it may be, but for the fields that are left out; None: all of them are."""
     place, key = (record["system"], record["type"]), str(record["entity_id"])
     said = evening.said(record) if place in KINDS else None
     if said is None:
         return
     shown = {**said, **(_shown_money(evening, record) if place == ("crm", "deal") else {})}
-    if place == ("onec", "order") and said["status"] == "cancelled":
-        left_out = left_out | {"lines", "total"}  # its rows stay as they were: what would it be worth?
     for name, value in shown.items():
-        if name in left_out:
+        if left_out is None or name in left_out or _is_left_alone(place, said, name):
+            evening.tally.met("share", "10 field excused")
             continue
         may = oracle.admissible(KINDS[place], key, name)
+        evening.tally.met("share", f"10 field {verdict(whole=may.single)}")
         evening.tally.met("case", f"10 {'one' if may.single else 'several'} {name}")
         if not _is_one(may, value, record["system"], name):
             who = f"{record['system']} {record['type']} {record['external_id']}"
             yield f"{who} says {name} {value!r}, not {may.values!r}"
+
+
+def _is_left_alone(place: tuple[str, str], said: Row, name: str) -> bool:
+    """A cancelled order of the books keeps the rows that it had: what would it be worth?"""
+    return place == ("onec", "order") and said["status"] == "cancelled" and name in ("lines", "total")
 
 
 def _is_one(may: Admissible, value: Any, system: str, name: str) -> bool:
@@ -426,10 +449,7 @@ def _is_one(may: Admissible, value: Any, system: str, name: str) -> bool:
 
 
 def _shown_money(evening: Evening, record: Row) -> Row:
-    """What the deal shows of its payments, unless somebody wrote over that."""
-    key = str(record["external_id"])
-    if key in evening.people.tainted:
-        return {}
-    row = next(one for one in evening.people.deals() if str(one["id"]) == key)
+    """What the deal shows of its payments."""
+    row = next(one for one in evening.people.deals() if str(one["id"]) == str(record["external_id"]))
     paid, word = seen.shown_payment(row)
     return {"paid_total": paid, **({"payment_status": word} if word else {})}

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -118,7 +118,7 @@ class House:
                 lane.close()
             for adapter in made.get("adapters", {}).values():
                 adapter.close()
-            for name in [name for name in made if name not in (*_KEPT, "settings", "file")]:
+            for name in made.keys() - {*_KEPT, *(given.name for given in fields(bus))}:
                 del made[name]
             limits = bus.file.limits
             numbers = {"failures": limits.breaker_failures, "open_s": limits.breaker_open_s}

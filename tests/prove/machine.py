@@ -26,7 +26,7 @@ MAYBE = st.one_of(st.none(), st.integers(0, 1))
 RARELY = st.integers(0, 5)
 
 _ELSEWHERE = {"import.translated", "import.journaled", "offer.told", "offer.agreed", "task.added", "statement.taken"}
-"""Crash points of parts that these histories do without."""
+"""Crash points of parts that these histories do without; tests/stories/test_dying.py arms them."""
 DEATHS = tuple(sorted(POINTS.keys() - _ELSEWHERE))
 FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("crm", {"kind": "burst_503"}),

@@ -2,7 +2,8 @@
 
 Each mutant of mutants.yaml is put into a copy of the tree, never into the tree itself, and histories are played there
 until one fails or the seeds are used up; or, where it names one, a test of the ordinary suite is run. One that lives
-shows a history that is too weak, or an invariant that is.
+shows a history that is too weak, or an invariant that is. One that another sentence sees than those that `caught_by`
+names is told, and fails nothing: a history ends with the first sentence that is not true.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.prove.invariants import SENTENCES
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = Path(__file__).with_name("mutants.yaml")
@@ -74,6 +77,8 @@ class Verdict:
     by: str
     seed: int | None
     seconds: float
+    elsewhere: bool = False
+    """By another sentence than those that are meant to see it: the bug does something else than was thought."""
 
 
 def mutants() -> list[Mutant]:
@@ -114,7 +119,17 @@ def judged(mutant: Mutant | None, *, seeds: int, first: int) -> Verdict:
     seconds = round(time.monotonic() - begun, 1)
     if failed is None:
         return Verdict(name, caught=False, by="", seed=None, seconds=seconds)
-    return Verdict(name, caught=True, by=failed["sentence"], seed=failed["seed"], seconds=seconds)
+    elsewhere = mutant is not None and is_elsewhere(mutant, failed["sentence"])
+    return Verdict(name, caught=True, by=failed["sentence"], seed=failed["seed"], seconds=seconds, elsewhere=elsewhere)
+
+
+_NUMBERS = {one.__name__: int(str(one.__doc__).partition(".")[0]) for one in SENTENCES}
+"""Of the sentences, as their first lines give them."""
+
+
+def is_elsewhere(mutant: Mutant, sentence: str) -> bool:
+    """Is this one of the ten, and none that is meant to see the bug? A history that failed otherwise names none."""
+    return bool(mutant.caught_by) and sentence in _NUMBERS and _NUMBERS[sentence] not in mutant.caught_by
 
 
 def _failed_test(tree: Path, *tests: str) -> dict[str, Any] | None:
@@ -188,9 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(str(error))
         return 2
     lived = [one.mutant for one in verdicts if not one.caught]
-    _say(
-        json.dumps({"ok": not lived, "caught": len(verdicts) - len(lived), "lived": lived, "mutants": _plain(verdicts)})
-    )
+    elsewhere = [one.mutant for one in verdicts if one.elsewhere]
+    figures = {"caught": len(verdicts) - len(lived), "lived": lived, "elsewhere": elsewhere}
+    _say(json.dumps({"ok": not lived, **figures, "mutants": _plain(verdicts)}))
     return int(bool(lived))
 
 
@@ -219,7 +234,8 @@ def _without_any(tests: Sequence[str], *, seeds: int, first: int) -> None:
 def _end_of(verdict: Verdict) -> str:
     if not verdict.caught:
         return "LIVES"
-    return verdict.by if verdict.seed is None else f"seed {verdict.seed}: {verdict.by}"
+    by = verdict.by if verdict.seed is None else f"seed {verdict.seed}: {verdict.by}"
+    return f"{by} (not meant to)" if verdict.elsewhere else by
 
 
 def _plain(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tests.prove import shares
 from tests.prove.invariants import SENTENCES
 from tests.prove.machine import BETWEEN, DEATHS, FAULTS, SYSTEMS, UNANSWERED, Machine
 from tests.prove.run import Outcome
@@ -43,7 +44,14 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> Row:
     sums = {name: sum(getattr(one, name) for one in outcomes) for name in _SUMS}
     failed = [{"seed": one.seed, "sentence": one.sentence, "why": one.broken} for one in outcomes if not one.ok]
     judged = min(counted(outcomes).of("sentence").get(one.__name__, 0) for one in SENTENCES)
-    return {"histories": len(outcomes), "judged": judged, **sums, "failures": failed, "seconds": round(seconds)}
+    return {
+        "histories": len(outcomes),
+        "judged": judged,
+        **sums,
+        "shares": shares.counted(counted(outcomes)),
+        "failures": failed,
+        "seconds": round(seconds),
+    }
 
 
 def counted(outcomes: Sequence[Outcome]) -> Tally:
@@ -80,6 +88,8 @@ def plain(outcomes: Sequence[Outcome], figures: Row, never: Sequence[str], again
     for what in ("rule", "between", "post", "fault", "struck", "creation", "killed", "outcome", "sentence", "case"):
         met = ", ".join(f"{name} {times}" for name, times in tally.of(what).items())
         lines.append(f"  {what}: {met or 'none'}")
+    lines += shares.table(figures["shares"])
+    lines += [f"too much left out: {say}" for say in shares.excess(figures["shares"], figures["judged"])]
     lines += [f"never met: {name}" for name in never]
     lines += [f"failed: {again.format(one['seed'])}" for one in figures["failures"]]
     return "\n".join(lines)

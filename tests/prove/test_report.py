@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bus.points import POINTS
-from tests.prove import report
+from tests.prove import report, shares
 from tests.prove.invariants import SENTENCES
 from tests.prove.run import Outcome
 
@@ -34,3 +34,24 @@ def test_a_history_of_which_nothing_was_asked_is_not_counted_as_judged():
     asked = an_outcome(*(f"sentence {one.__name__}" for one in SENTENCES))
     figures = report.summary([asked, an_outcome("rule morning"), asked], 1.0)
     assert (figures["histories"], figures["judged"]) == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "histories", "told"),
+    [(18, shares.ENOUGH, False), (19, shares.ENOUGH, True), (19, shares.ENOUGH - 1, False)],
+    ids=["as much as may be", "more", "too few to tell"],
+)
+def test_a_run_that_excuses_more_than_may_be_says_so_and_of_what(left_out, histories, told):
+    many = [an_outcome(*(f"sentence {one.__name__}" for one in SENTENCES)) for _ in range(histories)]
+    many[0].tally.update({"share 3 order judged": 100 - left_out, "share 3 order excused": left_out})
+    figures = report.summary(many, 1.0)
+    said = shares.excess(figures["shares"], figures["judged"])
+    assert said == (["sentence 3 order: 19.0% of 100 not judged whole, at most 18% may be"] if told else [])
+    assert ("too much left out: sentence 3 order" in report.plain(many, figures, [], "{}")) is told
+
+
+def test_the_report_shows_how_much_was_judged_in_part_and_excused():
+    one = an_outcome()
+    one.tally.update({"share 10 money judged": 169, "share 10 money excused": 80})
+    lines = report.plain([one], report.summary([one], 1.0), [], "{}").splitlines()
+    assert "  10 money                169        0       80  32.1%, 42%" in lines
