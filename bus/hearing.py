@@ -87,8 +87,8 @@ class Hearing:
         merged = merge.merge(known.view, linked.view, incoming, self._rules(kind), means)
         linked.dirty |= linked.state != "linked" or linked.view != before
         linked.state = "linked"
-        if row["version"] is None and row["observed_at"] is not None:
-            linked.heard_at, linked.dirty = row["observed_at"], True
+        if row["observed_at"] is not None:
+            linked.heard_at, linked.dirty = max(linked.heard_at or row["observed_at"], row["observed_at"]), True
         linked.known_at = max(linked.known_at or row["received_at"], row["received_at"])
         return merged
 
@@ -193,17 +193,19 @@ def _deleted(known: Known, event: Event) -> Merged:
 def _in_doubt(row: Row, linked: Linked) -> bool:
     """May what is known of the record be newer than this reading? Then it is read once more.
 
-    Bitrix24 dates changes to the second, so a reading from just before our write bears the same version as the write.
-    Merged after it, it would pass for a person's change back. Of a record without versions (1C) any reading is in doubt
-    that began before the one that was heard last. A lower version, where it may go back, is old or new: surely new only
-    if the reading began when the higher one was known.
+    Bitrix24 dates changes to the second, so a reading from just before our write, or before another reading, may bear
+    the same version. Merged after it, it would pass for a person's change back. Of a record without versions (1C) any
+    reading is in doubt that began before the one that was heard last. A lower version, where it may go back, is old or
+    new: surely new only if the reading began when the higher one was known; and so is a higher one once it went back.
     """
     read, version, last = row["observed_at"], row["version"], linked.view.version
     if read is None:
         return False
-    moments = [linked.heard_at]
+    moments: list[datetime | None] = []
     if version is None or last is None or version <= last:
         moments.append(linked.written_at)
+    if version is None or last is None or version <= last or may_go_back(row["sourceversion"]):
+        moments.append(linked.heard_at)
     if _lower(row, linked):
         moments.append(linked.known_at)
     return any(known is not None and read < known for known in moments)

@@ -31,9 +31,9 @@ class Linked:
     told_at: datetime | None = None
     """When it was told what has no answer, by the ledger's clock."""
     heard_at: datetime | None = None
-    """Of a record without versions: when the reading began that was heard last, by the ledger's clock.
+    """When the reading began that was heard last, by the ledger's clock.
 
-    Of one whose version went back: when that was known; what was read before may be of either side of it.
+    Of a record whose version went back since: when that was known; what was read before may be of either side of it.
     """
     known_at: datetime | None = None
     """When something was noted of it last, by the ledger's clock: a reading that began then shows nothing older."""

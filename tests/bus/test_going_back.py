@@ -76,3 +76,23 @@ def test_a_version_that_only_grows_is_late_whenever_it_was_read(middle: Middle, 
     hear(middle, reading("20", "now", middle.ledger.now()))
     hear(middle, reading(version, "before", middle.ledger.now() + timedelta(seconds=1)))
     assert heard(middle) == ("now", "STALE", 0)
+
+
+@pytest.mark.parametrize("version", ["20", "20#501"])
+def test_of_two_readings_of_one_version_the_one_that_began_first_is_no_change_back(
+    middle: Middle, version: str
+) -> None:
+    hear(middle, reading(version, "first", middle.ledger.now()))
+    began = middle.ledger.now()
+    hear(middle, reading(version, "edited again in that second", middle.ledger.now()))
+    hear(middle, reading(version, "first", began))
+    assert heard(middle) == ("edited again in that second", "STALE", 1)
+    hear(middle, reading(version, "edited again in that second", middle.ledger.now()))
+    assert heard(middle)[0] == "edited again in that second"
+
+
+def test_a_higher_version_is_heard_however_long_its_reading_took(middle: Middle) -> None:
+    began = middle.ledger.now()
+    hear(middle, reading("20", "before", middle.ledger.now()))
+    hear(middle, reading("21", "now", began))
+    assert heard(middle) == ("now", "APPLIED", 0)

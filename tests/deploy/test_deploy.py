@@ -80,7 +80,7 @@ WORKERS = {name: service["command"] for name, service in OURS.items() if service
 
 WORDS = (
     "system record entity event notification channel translator policy delivery lane outcome "
-    "round budget arrival relay dead-letter conflict drift "
+    "round budget arrival relay dead-letter conflict drift tombstone "
     "counterparty party books match question poll exchange profile offer nudge statement directory restored erased"
 )
 
