@@ -40,6 +40,7 @@ _RUNS = """
     SELECT what, extract(epoch FROM now() - last.finished_at)::float AS ago_s
     FROM unnest(ARRAY['reconcile', 'backup']) AS what, LATERAL (
       SELECT finished_at FROM run WHERE run.what = what.what AND finished_at IS NOT NULL AND report ->> 'error' IS NULL
+        AND NOT jsonb_path_exists(report, '$.systems[*] ? (@.error != null)')
       ORDER BY id DESC LIMIT 1) AS last"""
 
 

@@ -9,8 +9,11 @@ from bus.errors import BusError
 from bus.ledger import questions
 from bus.ledger.database import Row
 from bus.ledger.questions import Question
+from bus.ledger.tombstones import Name, Tombstone
 from bus.model import Kind
 
+ABSENT = "absent"
+"""What the version of a deletion begins with that nobody told of: the record was looked for in vain."""
 OVERTAKEN = "from before its record was deleted there"
 """Why a word comes to nothing that its record's deletion has overtaken."""
 
@@ -26,6 +29,8 @@ class Identified:
     unwanted: dict[int, str] = field(default_factory=dict)
     overtaken: set[int] = field(default_factory=set)
     """What strange records said before they were deleted."""
+    alive: dict[Name, Tombstone] = field(default_factory=dict)
+    """Deletions of strange records that said something since."""
     strange: list[Row] = field(default_factory=list)
     """What records say, or their deletions, that the ledger does not know by their own names."""
     unite: list[set[UUID]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ from bus.keys import clash, keys_of
 from bus.ledger import entities, questions, tombstones
 from bus.ledger.database import Connection, LostRace, Row
 from bus.ledger.questions import Question
-from bus.ledger.tombstones import Tombstone
+from bus.ledger.tombstones import Name, Tombstone
 from bus.model import Kind, PaymentState, flatten
 from bus.recognising import Recogniser
 
@@ -75,13 +76,23 @@ def _made_known(connection: Connection, gone: list[Row]) -> set[str]:
 
 def _overtaken(connection: Connection, strange: list[Row]) -> set[int]:
     """Words of these from before their records were deleted, as the ledger knows or one of these tells."""
+    stones = _stones(connection, strange)
+    return {row["seq"] for row in strange if _over(row, stones)}
+
+
+def _over(row: Row, stones: Mapping[Name, Tombstone]) -> bool:
+    stone = None if deletes(row) else stones.get(tombstones.name(row))
+    return stone is not None and stone.covers(row)
+
+
+def _stones(connection: Connection, strange: list[Row]) -> dict[Name, Tombstone]:
     words = [row for row in strange if not deletes(row)]
     stones = tombstones.of(connection, {tombstones.name(row) for row in words})
     for row in strange:
         if deletes(row):
             record = tombstones.name(row)
             stones[record] = Tombstone.of(row).or_later(stones.get(record))
-    return {row["seq"] for row in words if (stone := stones.get(tombstones.name(row))) and stone.covers(row)}
+    return stones
 
 
 def _sought(connection: Connection, kind: Kind, rows: list[Row], config: Config, answer: Identified) -> Sought:
@@ -90,9 +101,12 @@ def _sought(connection: Connection, kind: Kind, rows: list[Row], config: Config,
     readable = [row for row in rows if row["seq"] in keys]
     known = entities.find(connection, kind, {key for some in keys.values() for key in some})
     strange = [row for row in readable if row["source"] != "bus" and _own_key(row) not in known]
-    over = _overtaken(connection, strange)
+    stones = _stones(connection, strange)
+    over = {row["seq"] for row in strange if _over(row, stones)}
+    alive = {tombstones.name(row) for row in strange if not deletes(row) and row["seq"] not in over}
     answer.strange += strange
     answer.overtaken |= over
+    answer.alive |= {name: stone for name, stone in stones.items() if name in alive}
     return Sought(kind, [row for row in readable if row["seq"] not in over], keys, known)
 
 

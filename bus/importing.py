@@ -245,7 +245,9 @@ class Importing:
     def _removals(self, file: File, document: Document) -> list[Entry]:
         system = file.place.system
         return [
-            removal(system, kind, f"{kind}/{external_id}", file.created_at, document.version or "deleted")
+            removal(
+                system, kind, f"{kind}/{external_id}", file.created_at, f"{document.version or 'deleted'} {file.id}"
+            )
             for kind, external_id in document.removed
         ]
 

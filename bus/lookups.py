@@ -168,7 +168,11 @@ class LookUps:
         record_type, _, external_id = row["subject"].partition("/")
         if raw is None:
             translator = self._parts.mappings.translator(self._kind, record_type)
-            return [removal(self._system, translator.EVENT, row["subject"], row["received_at"], row["id"])]
+            return [
+                removal(
+                    self._system, translator.EVENT, row["subject"], row["received_at"], row["id"], told=_removed(row)
+                )
+            ]
         return entries(
             self._system,
             self._kind,

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from bus.envelope import Event, version_order
 from bus.errors import BusError, ConfigError, Permanent
+from bus.identified import ABSENT
 from bus.ledger import erased, journal, letters, records, tombstones
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.records import Shown
@@ -16,10 +17,11 @@ from bus.model import Fields, flatten
 from bus.ports import Adapter, Entry, Mappings, Raw, Retracing
 
 
-def removal(system: str, event_type: str, subject: str, at: datetime, reason: str) -> Entry:
+def removal(system: str, event_type: str, subject: str, at: datetime, reason: str, *, told: bool = True) -> Entry:
     """The event that a record is gone at its system; `reason` is what told us (a notification's id, a read).
 
-    That makes it the event that it is, and is no version of the record, whatever figure it begins with.
+    That makes it the event that it is, and is no version of the record, whatever figure it begins with. `told`:
+    somebody said so; else it was looked for in vain, as a contact is that is no counterparty (yet).
     """
     return Entry(
         Event(
@@ -27,7 +29,7 @@ def removal(system: str, event_type: str, subject: str, at: datetime, reason: st
             type=f"{event_type}.deleted",
             subject=subject,
             time=at,
-            sourceversion=f"gone {reason}",
+            sourceversion=f"{'gone' if told else ABSENT} {reason}",
             causationid=reason,
         )
     )
@@ -114,10 +116,12 @@ def _is_news(connection: Connection, entry: Entry, strangers: bool) -> bool:
 
 
 def _lives(connection: Connection, entry: Entry) -> bool:
-    """Does it show a record that was deleted? What is read after that was noted is there again."""
+    """Does it show a record that was deleted? What was read since that was noted, or told with a later time."""
     name = entry.event.source, entry.event.subject
-    stone = tombstones.of(connection, [name]).get(name) if entry.observed_at else None
-    return stone is not None and entry.observed_at is not None and entry.observed_at >= stone.noted_at
+    stone = tombstones.of(connection, [name]).get(name)
+    if stone is None:
+        return False
+    return entry.event.time > stone.at if entry.observed_at is None else entry.observed_at >= stone.noted_at
 
 
 def differences(fields: Fields, base: Fields) -> list[str]:

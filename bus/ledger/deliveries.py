@@ -107,12 +107,16 @@ def follow(connection: Connection, orders: Collection[tuple[UUID, str]]) -> set[
         return set()
     found = rows(
         connection,
-        """UPDATE delivery SET state = 'due', wanted = wanted + 1, updated_at = now(),
+        """WITH held AS (
+             SELECT delivery.entity_id, delivery.system FROM delivery
+               JOIN entity ON entity.id = delivery.entity_id AND merged_into IS NULL
+               JOIN unnest(%s::uuid[], %s::text[]) AS place(order_id, system)
+                 ON parent_id = order_id AND delivery.system = place.system
+             WHERE delivery.state IN ('due', 'idle') ORDER BY 1, 2 FOR UPDATE OF delivery)
+           UPDATE delivery SET state = 'due', wanted = wanted + 1, updated_at = now(),
                   since = CASE WHEN state = 'due' THEN since ELSE now() END,
                   due_at = CASE WHEN state = 'due' AND lease IS NULL THEN least(due_at, now()) ELSE now() END
-           FROM entity JOIN unnest(%s::uuid[], %s::text[]) AS place(order_id, system) ON parent_id = order_id
-           WHERE delivery.entity_id = entity.id AND delivery.system = place.system AND state IN ('due', 'idle')
-             AND merged_into IS NULL
+           FROM held WHERE delivery.entity_id = held.entity_id AND delivery.system = held.system
            RETURNING delivery.system, priority""",
         [[order for order, _ in sorted(orders)], [system for _, system in sorted(orders)]],
     )

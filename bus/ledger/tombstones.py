@@ -88,3 +88,16 @@ def put(connection: Connection, stones: Mapping[Name, Tombstone]) -> None:
               version = greatest(tombstone.version, excluded.version)""",  # noqa: S608 - ours
         [bulk(new)],
     )
+
+
+def forget(connection: Connection, stones: Mapping[Name, Tombstone]) -> None:
+    """Take away those of records that live, and that the ledger need not know: else each reading would be news."""
+    if not stones:
+        return
+    old = [{"source": source, "subject": subject, **columns(one)} for (source, subject), one in stones.items()]
+    run(
+        connection,
+        f"""DELETE FROM tombstone USING jsonb_to_recordset(%s) AS old(source text, subject text, noted_at timestamptz)
+            WHERE record = {erased.name("source", "subject")} AND tombstone.noted_at <= old.noted_at""",  # noqa: S608 - ours
+        [bulk(old)],
+    )

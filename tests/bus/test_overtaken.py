@@ -1,6 +1,7 @@
 """A deletion that overtakes what was said before it: whoever comes late brings nothing back, and what lives does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import permutations
 from threading import Thread
@@ -15,7 +16,7 @@ from bus.ledger.database import Ledger
 from bus.model import money
 from bus.observe import removal, take_in
 from bus.ports import Entry
-from tests.bus.ledger.middle import Middle, built, eventually, gone, order, payment, rub, to_order
+from tests.bus.ledger.middle import Middle, built, config, eventually, gone, order, payment, rub, to_order
 
 FIRST, LATE, DELETED, BACK = (f"2026-10-05T{at}:00Z" for at in ("09:00", "10:00", "10:05", "10:10"))
 SUBJECT = "payment/5"
@@ -197,6 +198,36 @@ def test_what_told_us_of_a_deletion_is_no_version_of_the_record(middle: Middle) 
     hear(middle, missed(middle))
     assert middle.one("SELECT version FROM event WHERE type = 'order.deleted'")["version"] is None
     assert seen(middle)[1] == ["deleted"]
+
+
+def test_a_stranger_that_lives_and_stays_one_is_news_once(database_url: str) -> None:
+    """The shop begins nothing here; each of its readings would be an event for ever."""
+    with built(database_url, config(shop={"routes": {"order": {"in": "update-only"}}})) as middle:
+        hear(middle, reading(middle.ledger.now()))
+        hear(middle, missed(middle))
+        for _ in range(4):
+            hear(middle, reading(middle.ledger.now()))
+        told = middle.rows("SELECT outcome FROM event WHERE type = 'order.changed' AND subject = 'order/9'")
+        assert [row["outcome"] for row in told] == ["OVERRULED", "OVERRULED"]
+
+
+def test_what_was_looked_for_in_vain_and_never_known_leaves_nothing(middle: Middle) -> None:
+    hear(middle, removal("crm", "deal", "deal/9", middle.ledger.now(), "1", told=False))
+    assert middle.rows("SELECT 1 FROM tombstone") == []
+    hear(middle, removal("crm", "deal", "deal/9", middle.ledger.now(), "2"))
+    assert len(middle.rows("SELECT 1 FROM tombstone")) == 1
+
+
+def test_what_a_file_tells_after_it_told_of_the_deletion_is_there_again(middle: Middle) -> None:
+    """The very same state, marked and unmarked in 1C: a file has no reading of ours, and a time."""
+    said = replace(reading(middle.ledger.now()), observed_at=None)
+    hear(middle, said)
+    hear(middle, removal("shop", "order", "order/9", said.event.time + timedelta(minutes=1), "1"))
+    hear(middle, said)
+    assert seen(middle)[1] == ["deleted"]
+    later = said.event.model_copy(update={"time": said.event.time + timedelta(minutes=2)})
+    hear(middle, replace(said, event=later))
+    assert seen(middle)[1] == ["linked"]
 
 
 # --- two at once ---
