@@ -202,9 +202,10 @@ def _in_doubt(row: Row, linked: Linked) -> bool:
     if read is None:
         return False
     moments: list[datetime | None] = []
-    if version is None or last is None or version <= last:
+    no_later = version is None or last is None or version <= last
+    if no_later:
         moments.append(linked.written_at)
-    if version is None or last is None or version <= last or may_go_back(row["sourceversion"]):
+    if no_later or may_go_back(row["sourceversion"]):
         moments.append(linked.heard_at)
     if _lower(row, linked):
         moments.append(linked.known_at)
