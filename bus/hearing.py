@@ -13,7 +13,7 @@ from bus.config import Config
 from bus.differences import Differences
 from bus.envelope import Event, may_go_back
 from bus.errors import BusError, Permanent
-from bus.identified import OVERTAKEN, deletes
+from bus.identified import OVERTAKEN, absent, deletes
 from bus.ledger import journal, tombstones
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Row
@@ -23,6 +23,12 @@ from bus.ledger.journal import Ending
 from bus.merge import Incoming, Merged, Outcome, Rules, Said
 from bus.model import Fields, Kind, flatten
 from bus.ports import Held, Notification
+
+READ_BEFORE = "read before what is known of it"
+"""Why a reading is not heard that may be older than what is known of its record."""
+
+READ_SINCE = "its record was read since"
+"""Why a deletion is not heard of a record that a reading has shown since it was noted: one more reading decides."""
 
 
 class Hearing:
@@ -40,28 +46,26 @@ class Hearing:
             batch.endings.append(Ending(row["seq"], Outcome.OVERRULED, known.id, refusal))
             return
         event = journal.event_of(row)
-        if late := _late(known.found(event.source, event.record_type, event.external_id), row, batch):
+        linked = known.found(event.source, event.record_type, event.external_id)
+        if late := _late(linked, row, batch) or _in_doubt(linked, row):
             put_off(row, late, known.id, batch)
             return
         said = {} if event.deleted else closed.taken_in(known, flatten(known.view.kind, event.data or {}))
         moved = self._belongs(known, row, order, batch) if order and order != known.parent_id else None
         merged = self._merged(known, row, event, said)
-        if merged is None:
-            put_off(row, "read before what is known of it", known.id, batch)
-            return
         if event.deleted:
             batch.bury(row)
         _note(known, row, event, merged, batch)
         _end(known, row, merged.outcome, moved, batch)
 
-    def _merged(self, known: Known, row: Row, event: Event, said: Fields) -> Merged | None:
-        """What it comes to; None where it is in doubt whether it is older than what is known of the record."""
+    def _merged(self, known: Known, row: Row, event: Event, said: Fields) -> Merged:
+        """What it comes to."""
         if event.source == "bus":
             return _decided(known, event, said)
         if event.deleted:
             return _deleted(known, event)
         linked = known.record(event.source, event.record_type, event.external_id, ours=_may_be_ours(known, event))
-        return None if _in_doubt(row, linked) else self._compared(known, linked, row, event, said)
+        return self._compared(known, linked, row, event, said)
 
     def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
         kind, view = known.view.kind, linked.view
@@ -151,8 +155,11 @@ def _may_be_ours(known: Known, event: Event) -> bool:
 
 
 def put_off(row: Row, why: str, entity: UUID | None, batch: Batch) -> None:
-    """An event comes too late to be heard. What we read ourselves is read again: nobody else tells what stands."""
-    again = row["observed_at"] is not None
+    """An event comes too late to be heard. What we read ourselves is read again: nobody else tells what stands.
+
+    So is a record whose deletion a reading spoke against.
+    """
+    again = row["observed_at"] is not None or why == READ_SINCE
     if again:
         batch.again.add(_of_its_record(row, journal.event_of(row)))
     batch.endings.append(Ending(row["seq"], Outcome.STALE, entity, f"{why}; read again" if again else why))
@@ -166,7 +173,15 @@ def _late(linked: Linked | None, row: Row, batch: Batch) -> str | None:
         stone = batch.stones.get(tombstones.name(row)) if linked.state == "deleted" else None
         return OVERTAKEN if stone and stone.covers(row) else None
     version, last = row["version"], linked.view.version
-    return "its record has spoken since" if None not in (version, last) and version < last else None
+    if None not in (version, last) and version < last:
+        return "its record has spoken since"
+    return READ_SINCE if _read_since(linked, row) else None
+
+
+def _read_since(linked: Linked, row: Row) -> bool:
+    """Did a reading of the record begin when its deletion was noted, or when it was looked for in vain?"""
+    noted_at = row["occurred_at"] if absent(row) else row["received_at"]
+    return linked.state == "linked" and linked.heard_at is not None and bool(linked.heard_at >= noted_at)
 
 
 def _decided(known: Known, event: Event, fields: Fields) -> Merged:
@@ -190,17 +205,17 @@ def _deleted(known: Known, event: Event) -> Merged:
     return Merged(Outcome.APPLIED, (change,))
 
 
-def _in_doubt(row: Row, linked: Linked) -> bool:
-    """May what is known of the record be newer than this reading? Then it is read once more.
+def _in_doubt(linked: Linked | None, row: Row) -> str | None:
+    """Why it is in doubt whether this reading is older than what is known of the record. Then it is read once more.
 
     Bitrix24 dates changes to the second, so a reading from just before our write, or before another reading, may bear
     the same version. Merged after it, it would pass for a person's change back. Of a record without versions (1C) any
     reading is in doubt that began before the one that was heard last. A lower version, where it may go back, is old or
     new: surely new only if the reading began when the higher one was known; and so is a higher one once it went back.
     """
+    if linked is None or deletes(row) or row["observed_at"] is None:
+        return None
     read, version, last = row["observed_at"], row["version"], linked.view.version
-    if read is None:
-        return False
     moments: list[datetime | None] = []
     no_later = version is None or last is None or version <= last
     if no_later:
@@ -209,7 +224,7 @@ def _in_doubt(row: Row, linked: Linked) -> bool:
         moments.append(linked.heard_at)
     if _lower(row, linked):
         moments.append(linked.known_at)
-    return any(known is not None and read < known for known in moments)
+    return READ_BEFORE if any(known is not None and read < known for known in moments) else None
 
 
 def _lower(row: Row, linked: Linked) -> bool:

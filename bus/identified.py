@@ -80,6 +80,11 @@ def deletes(row: Row) -> bool:
     return bool(row["type"].endswith(".deleted"))
 
 
+def absent(row: Row) -> bool:
+    """It says that its record was looked for in vain, which may have been before it was made. Nobody told so."""
+    return deletes(row) and (row["sourceversion"] or "").startswith(ABSENT)
+
+
 def speaks(row: Row) -> bool:
     """It comes from a system and says what its record is now."""
     return row["source"] != "bus" and not deletes(row)

@@ -11,7 +11,7 @@ from bus.belonging import find_orders
 from bus.config import Config
 from bus.errors import Permanent
 from bus.groups import Groups
-from bus.identified import Identified, Sought, deletes, speaks
+from bus.identified import Identified, Sought, absent, deletes, speaks
 from bus.keys import clash, keys_of
 from bus.ledger import entities, questions, tombstones
 from bus.ledger.database import Connection, LostRace, Row
@@ -86,10 +86,11 @@ def _over(row: Row, stones: Mapping[Name, Tombstone]) -> bool:
 
 
 def _stones(connection: Connection, strange: list[Row]) -> dict[Name, Tombstone]:
+    """What was looked for in vain and never known leaves no tombstone, and so overtakes nothing."""
     words = [row for row in strange if not deletes(row)]
     stones = tombstones.of(connection, {tombstones.name(row) for row in words})
     for row in strange:
-        if deletes(row):
+        if deletes(row) and not absent(row):
             record = tombstones.name(row)
             stones[record] = Tombstone.of(row).or_later(stones.get(record))
     return stones

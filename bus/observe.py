@@ -73,8 +73,8 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
     that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base. So is
-    what a deleted record shows, read after that was noted. And a state that was put off, to be read again, is heard
-    again where it has a code without a meaning and no letter tells of that.
+    what a deleted record shows, read after that was noted, be the deletion heard by now or not. And a state that was
+    put off, to be read again, is heard again where it has a code without a meaning and no letter tells of that.
 
     `strangers`: a state that was heard and came to nothing, since nothing was known that it could have been of, is
     heard again.
@@ -86,14 +86,16 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
     if not known:
         return new
     settled = journal.settled(connection, [entry.event for entry in known])
-    closed = erased.among(connection, {(entry.event.source, entry.event.subject) for entry in known})
+    names = {(entry.event.source, entry.event.subject) for entry in known}
+    closed = erased.among(connection, names)
+    deletions = tombstones.coming(connection, names)  # before the bases: what is heard in between shows in these
     pending = [entry.event for entry in known if entry.event.id not in settled]
     returned = [
         replace(entry, event=entry.event.model_copy(update={"id": f"{entry.event.id}/{uuid4().hex[:8]}"}))
         for entry in known
         if entry.event.id in settled
-        and (entry.event.source, entry.event.subject) not in closed
-        and _is_news(connection, entry, strangers)
+        and (name := (entry.event.source, entry.event.subject)) not in closed
+        and (_read_since(entry, deletions.get(name)) or _is_news(connection, entry, strangers))
     ]
     return [*new, *pending, *journal.record(connection, returned)]
 
@@ -103,6 +105,11 @@ def _shown(entry: Entry) -> Shown:
     return Shown(
         event.source, event.record_type, event.external_id, version_order(event.sourceversion) or 0, entry.derived
     )
+
+
+def _read_since(entry: Entry, noted_at: datetime | None) -> bool:
+    """Did the reading begin when that was noted already?"""
+    return noted_at is not None and entry.observed_at is not None and entry.observed_at >= noted_at
 
 
 def _is_news(connection: Connection, entry: Entry, strangers: bool) -> bool:

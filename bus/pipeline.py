@@ -18,7 +18,7 @@ from bus.differences import Differences
 from bus.envelope import Event
 from bus.errors import POISON, BusError
 from bus.hearing import Hearing, put_off
-from bus.identified import ABSENT, OVERTAKEN, Identified, deletes
+from bus.identified import OVERTAKEN, Identified, absent, deletes
 from bus.identify import identify
 from bus.ledger import conflicts, deliveries, entities, erased, history, journal, letters, questions, tombstones, traits
 from bus.ledger.database import Connection, Ledger, LostRace, Row
@@ -202,7 +202,7 @@ class Pipeline:
         known = batch.known.get(who.entity.get(seq, UUID(int=0)))
         if seq in who.unwanted or (known is None and seq not in who.refused):
             batch.endings.append(Ending(seq, Outcome.OVERRULED, None, who.unwanted.get(seq, "no entity")))
-            if deletes(row) and not (row["sourceversion"] or "").startswith(ABSENT):
+            if deletes(row) and not absent(row):
                 batch.bury(row)
             return
         try:

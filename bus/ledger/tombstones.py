@@ -71,6 +71,23 @@ def of(connection: Connection, names: Collection[Name]) -> dict[Name, Tombstone]
     return {(row["source"], row["subject"]): Tombstone(row["at"], row["noted_at"], row["version"]) for row in found}
 
 
+def coming(connection: Connection, names: Collection[Name]) -> dict[Name, datetime]:
+    """Those of the records whose deletions are journaled and not heard yet: when the first of them was noted."""
+    if not names:
+        return {}
+    found = rows(
+        connection,
+        """SELECT source, subject, first.noted_at
+           FROM unnest(%s::text[], %s::text[]) AS asked(source, subject), LATERAL (
+             SELECT min(received_at) AS noted_at FROM event
+             WHERE event.source = asked.source AND event.subject = asked.subject AND state = 'pending'
+               AND right(type, 8) = '.deleted') AS first
+           WHERE first.noted_at IS NOT NULL""",
+        [[source for source, _ in names], [subject for _, subject in names]],
+    )
+    return {(row["source"], row["subject"]): row["noted_at"] for row in found}
+
+
 def put(connection: Connection, stones: Mapping[Name, Tombstone]) -> None:
     """Remember deletions; of several of one record the latest."""
     if not stones:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import permutations
 from threading import Thread
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -154,7 +156,7 @@ def reading(began: datetime, at: str = FIRST, comment: str = "there") -> Entry:
 
 def missed(middle: Middle) -> Entry:
     """It was looked for, and is not there."""
-    return removal("shop", "order", "order/9", middle.ledger.now(), "11111111-1111-4111-8111-111111111111")
+    return removal("shop", "order", "order/9", middle.ledger.now(), f"1{uuid4()}")
 
 
 def hear(middle: Middle, *entries: Entry) -> None:
@@ -228,6 +230,81 @@ def test_what_a_file_tells_after_it_told_of_the_deletion_is_there_again(middle: 
     later = said.event.model_copy(update={"time": said.event.time + timedelta(minutes=2)})
     hear(middle, replace(said, event=later))
     assert seen(middle)[1] == ["linked"]
+
+
+def journaled(middle: Middle, *entries: Entry) -> list[Event]:
+    """Taken in, and not heard yet."""
+    with middle.ledger.transaction() as connection:
+        return take_in(connection, entries)
+
+
+ORDERS = pytest.mark.parametrize("places", [[[0, 1]], [[0], [1]], [[1], [0]]], ids=["together", "first", "last"])
+"""How a reading and a deletion, in this order, are merged."""
+
+
+def heard(middle: Middle, events: list[Event], places: list[list[int]]) -> None:
+    """Of what waits beside it each batch takes nothing: that is still on its way."""
+    pipeline = middle.wiring.pipeline
+    for batch in places:
+        seqs = pipeline.journaled([events[place] for place in batch])
+        pipeline.tell(middle.ledger.run(partial(pipeline.within, seqs=seqs)))
+    middle.heard()
+
+
+@ORDERS
+def test_a_new_record_that_a_look_up_missed_by_a_moment_is_there(middle: Middle, places: list[list[int]]) -> None:
+    """Two look-ups of what is just being made cross: the first finds nothing, and is journaled last."""
+    middle.take(payment(8, FIRST, order=to_order(9), amount=rub(300), status="paid"))
+    noticed = middle.ledger.now()
+    there = journaled(middle, reading(middle.ledger.now()))
+    absent = journaled(middle, removal("shop", "order", "order/9", noticed, "1", told=False))
+    heard(middle, [*there, *absent], places)
+    assert seen(middle)[1] == ["linked"]
+    assert money(middle.fields("shop/order/9")["paid_total"]) == 300
+
+
+def test_a_known_record_that_is_looked_for_in_vain_is_deleted(middle: Middle) -> None:
+    hear(middle, reading(middle.ledger.now()))
+    hear(middle, removal("shop", "order", "order/9", middle.ledger.now(), "1", told=False))
+    assert seen(middle) == ("APPLIED", ["deleted"], 0)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("comment", ["as it was", "changed"])
+@pytest.mark.parametrize("at", [FIRST, "2036-10-05T09:00:00Z"])
+@ORDERS
+def test_a_record_that_was_read_since_its_deletion_was_noted_lives(
+    middle: Middle, known: bool, comment: str, at: str, places: list[list[int]]
+) -> None:
+    """Whichever of the two is merged first, and whenever it was changed last: it shows the state that was known."""
+    if known:
+        hear(middle, reading(middle.ledger.now(), at, "as it was"))
+    events = journaled(middle, missed(middle))
+    events += journaled(middle, reading(middle.ledger.now(), at, comment))
+    heard(middle, events, places)
+    assert seen(middle)[1] == ["linked"]
+    hear(middle, missed(middle))
+    assert seen(middle)[1] == ["deleted"]
+
+
+def test_a_deletion_that_was_noted_before_the_last_reading_is_looked_into(middle: Middle) -> None:
+    hear(middle, reading(middle.ledger.now()))
+    events = journaled(middle, missed(middle))
+    began = middle.ledger.now()
+    hear(middle, reading(began, comment="changed"))
+    middle.take(*events)
+    ended = middle.one("SELECT outcome, error FROM event WHERE type = 'order.deleted'")
+    assert ended == {"outcome": "STALE", "error": "its record was read since; read again"}
+    assert seen(middle)[2] == 1
+
+
+def test_a_known_state_is_no_news_where_the_deletion_was_noted_after_it_was_read(middle: Middle) -> None:
+    hear(middle, reading(middle.ledger.now()))
+    began = middle.ledger.now()
+    events = journaled(middle, missed(middle))
+    assert journaled(middle, reading(began)) == []
+    middle.take(*events)
+    assert seen(middle)[1] == ["deleted"]
 
 
 # --- two at once ---

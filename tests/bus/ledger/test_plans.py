@@ -185,6 +185,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "assign": lambda connection: Assigner(connection, config(), "shop", [_money()]),
     "assigned": lambda connection: told(connection, [payment(at, LATER, amount=rub(1)) for at in range(50)]),
     "deleted": lambda connection: tombstones.of(connection, [("bank", f"payment/{at}") for at in range(50)]),
+    "deletions": lambda connection: tombstones.coming(connection, [("bank", f"payment/{at}") for at in range(50)]),
     "bury": lambda connection: tombstones.put(connection, {("bank", f"payment/{at}"): _STONE for at in range(50)}),
     "letter of a look": lambda connection: letters.of_look(connection, "shop", "order/7", "no"),
     "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
