@@ -330,12 +330,12 @@ def _places(batch: Batch) -> set[tuple[UUID, str]]:
 
 
 def _deleted(taken: list[Row], who: Identified, batch: Batch) -> set[Name]:
-    """Records that the batch speaks of and that are known as deleted."""
+    """Records that are known as deleted, or of which the batch says so: they may have been deleted before."""
     names = set()
     for row in taken:
         known = batch.known.get(who.entity.get(row["seq"], UUID(int=0)))
         linked = known.found(row["source"], *row["subject"].split("/", 1)) if known else None
-        if linked and linked.state == "deleted":
+        if deletes(row) or (linked and linked.state == "deleted"):
             names.add(tombstones.name(row))
     return names
 

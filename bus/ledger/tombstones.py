@@ -50,11 +50,14 @@ class Tombstone:
         return bool(row["occurred_at"] <= self.at)
 
     def or_later(self, other: Tombstone | None) -> Tombstone:
-        """One for two deletions of a record: what came before the later one is over."""
+        """One for two deletions of a record: what came before the later one is over.
+
+        A version counts where both have one: it says nothing of when the other was.
+        """
         if other is None:
             return self
-        versions = [one.version for one in (self, other) if one.version is not None]
-        return Tombstone(max(self.at, other.at), max(self.noted_at, other.noted_at), max(versions, default=None))
+        version = None if self.version is None or other.version is None else max(self.version, other.version)
+        return Tombstone(max(self.at, other.at), max(self.noted_at, other.noted_at), version)
 
 
 def of(connection: Connection, names: Collection[Name]) -> dict[Name, Tombstone]:
@@ -89,7 +92,7 @@ def coming(connection: Connection, names: Collection[Name]) -> dict[Name, dateti
 
 
 def put(connection: Connection, stones: Mapping[Name, Tombstone]) -> None:
-    """Remember deletions; of several of one record the latest."""
+    """Remember deletions; of several of one record the latest, as `or_later` has it."""
     if not stones:
         return
     new = [{"source": source, "subject": subject, **columns(one)} for (source, subject), one in stones.items()]
@@ -102,7 +105,8 @@ def put(connection: Connection, stones: Mapping[Name, Tombstone]) -> None:
             ORDER BY record
             ON CONFLICT (record) DO UPDATE SET at = greatest(tombstone.at, excluded.at),
               noted_at = greatest(tombstone.noted_at, excluded.noted_at),
-              version = greatest(tombstone.version, excluded.version)""",  # noqa: S608 - ours
+              version = CASE WHEN tombstone.version IS NOT NULL AND excluded.version IS NOT NULL
+                             THEN greatest(tombstone.version, excluded.version) END""",  # noqa: S608 - ours
         [bulk(new)],
     )
 

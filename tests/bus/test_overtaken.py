@@ -345,8 +345,36 @@ def test_a_tombstone_remembers_the_latest_of_all(middle: Middle) -> None:
     middle.take(deleted(version=3), deleted("2026-10-05T12:00:00Z", 2))
     middle.take(deleted("2026-10-05T11:00:00Z"))
     found = middle.one("SELECT version, at, noted_at FROM tombstone")
-    assert (found["version"], found["at"].hour) == (3, 12)
+    assert (found["version"], found["at"].hour) == (None, 12), "one had none: the clock decides"
     assert found["noted_at"] <= middle.ledger.now() + timedelta(0)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize(("version", "at"), [(5, "2026-10-05T10:20:00Z"), (None, "2026-10-05T10:20:00Z")])
+def test_a_version_says_nothing_of_a_later_deletion_that_has_none(
+    middle: Middle, together: bool, version: int | None, at: str
+) -> None:
+    middle.take(told(FIRST, 2))
+    middle.take(deleted(version=3))
+    middle.take(told(BACK, 4))
+    events = [deleted("2026-10-05T11:00:00Z"), told(at, version, external_number="B")]
+    for batch in [events] if together else [[event] for event in events]:
+        middle.take(*batch)
+    assert paid(middle) == 0
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_an_older_deletion_counts_for_one_that_is_there_again_and_is_deleted_again(
+    middle: Middle, together: bool
+) -> None:
+    """As one batch it comes to what it does one by one: of a record that is linked its tombstone is known too."""
+    middle.take(told(FIRST, 1))
+    middle.take(deleted("2026-10-05T12:00:00Z"))
+    middle.take(told("2026-10-05T12:30:00Z", 2))
+    events = [deleted("2026-10-05T11:00:00Z", 3), told("2026-10-05T11:30:00Z", 4, external_number="B")]
+    for batch in [events] if together else [[event] for event in events]:
+        middle.take(*batch)
+    assert paid(middle) == 0
 
 
 def test_a_deleted_order_is_no_payment_and_does_the_same(middle: Middle) -> None:

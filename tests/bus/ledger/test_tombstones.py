@@ -25,12 +25,24 @@ def at(hour: int) -> datetime:
     return datetime(2026, 10, 5, hour, tzinfo=UTC)
 
 
-def test_of_several_deletions_the_latest_of_each_is_kept(connection: Connection) -> None:
-    tombstones.put(connection, {NAME: Tombstone(at(9), at(12), 3)})
-    tombstones.put(connection, {NAME: Tombstone(at(10), at(11), None), ("bank", "payment/6"): Tombstone(at(8), at(8))})
-    tombstones.put(connection, {NAME: Tombstone(at(7), at(7), 2)})
+@pytest.mark.parametrize(
+    ("versions", "version"),
+    [((3, 4), 4), ((4, 3), 4), ((None, 3), None), ((3, None), None), ((None, None), None)],
+)
+def test_of_several_deletions_the_latest_is_kept_and_a_version_only_where_all_have_one(
+    connection: Connection, versions: tuple[int | None, int | None], version: int | None
+) -> None:
+    older, newer = Tombstone(at(9), at(12), versions[0]), Tombstone(at(10), at(11), versions[1])
+    for one in (older, newer):
+        tombstones.put(connection, {NAME: one})
+    assert tombstones.of(connection, [NAME]) == {NAME: Tombstone(at(10), at(12), version)}
+    assert newer.or_later(older) == older.or_later(newer) == Tombstone(at(10), at(12), version)
+
+
+def test_each_record_has_its_own(connection: Connection) -> None:
+    tombstones.put(connection, {NAME: Tombstone(at(9), at(12), 3), ("bank", "payment/6"): Tombstone(at(8), at(8))})
     known = tombstones.of(connection, [NAME, ("bank", "payment/6"), ("bank", "payment/7"), ("shop", "payment/5")])
-    assert known == {NAME: Tombstone(at(10), at(12), 3), ("bank", "payment/6"): Tombstone(at(8), at(8))}
+    assert known == {NAME: Tombstone(at(9), at(12), 3), ("bank", "payment/6"): Tombstone(at(8), at(8))}
 
 
 def test_nothing_of_a_records_name_can_be_read_in_it(connection: Connection) -> None:
