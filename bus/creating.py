@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 
 from bus import points
 from bus.claimed import Job
-from bus.ledger import deliveries, entities, journal, questions, records, restored
+from bus.ledger import deliveries, entities, journal, questions, records, restored, tombstones
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.ledger.records import Creation
 from bus.observe import fetched, removal, take_in
 from bus.parts import Parts
-from bus.ports import Adapter
+from bus.ports import Adapter, Notification
 
 
 class Creating:
@@ -138,11 +138,14 @@ def know(system: str, known: Known, record_type: str, external_id: str, connecti
 
     The entity may have been united with another while our call was under way: then it is that one's record. Keys are
     locked before entities, as the path does it. What the record told before, and waits for a person to say who it is,
-    is heard now.
+    is heard now. What was deleted there once may have been so before our answer was in: it is read, which decides.
     """
     key = f"{system}/{record_type}/{external_id}"
     entities.key_locks(connection, [key])
     entity = entities.hold(connection, [known.id])[known.id]
     entities.learn(connection, known.view.kind, {key: entity})
-    journal.wake(connection, [questions.key(system, f"{record_type}/{external_id}")])
+    subject = f"{record_type}/{external_id}"
+    journal.wake(connection, [questions.key(system, subject)])
+    if tombstones.of(connection, [(system, subject)]):  # the sweep rings its lane
+        journal.notify(connection, [Notification(system, record_type, external_id, whole=True)])
     return records.linked_row(connection, entity, system, record_type, external_id)

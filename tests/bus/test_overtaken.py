@@ -12,13 +12,14 @@ from uuid import uuid4
 import pytest
 
 from bus import points
+from bus.creating import know
 from bus.envelope import Event, parse
-from bus.ledger import retention
+from bus.ledger import records, retention
 from bus.ledger.database import Ledger
 from bus.model import money
 from bus.observe import removal, take_in
 from bus.ports import Entry
-from tests.bus.ledger.middle import Middle, built, config, eventually, gone, order, payment, rub, to_order
+from tests.bus.ledger.middle import Middle, built, config, deal, eventually, gone, order, payment, rub, to_order
 
 FIRST, LATE, DELETED, BACK = (f"2026-10-05T{at}:00Z" for at in ("09:00", "10:00", "10:05", "10:10"))
 SUBJECT = "payment/5"
@@ -305,6 +306,40 @@ def test_a_known_state_is_no_news_where_the_deletion_was_noted_after_it_was_read
     assert journaled(middle, reading(began)) == []
     middle.take(*events)
     assert seen(middle)[1] == ["deleted"]
+
+
+# --- what we made ---
+
+
+def made(middle: Middle, deal: str) -> int:
+    """The answer to the call that made the deal is in. How many readings of it are asked for by now."""
+    order = middle.entity("shop/order/1")
+    middle.ledger.run(partial(know, "crm", order, "deal", deal))
+    query = "SELECT 1 FROM event WHERE type = 'deal.reread' AND subject = %s AND source = 'crm' AND state = 'notified'"
+    return len(middle.rows(query, f"deal/{deal}"))
+
+
+def test_a_deal_that_was_deleted_before_our_answer_was_in_is_read_and_found_gone(middle: Middle) -> None:
+    with middle.ledger.transaction() as connection:
+        records.begin_creating(connection, [middle.entity("shop/order/1").id], "crm", "deal")
+    middle.take(gone("crm", "deal", "deal/77"))
+    assert made(middle, "77") == 1
+    hear(middle, removal("crm", "deal", "deal/77", middle.ledger.now(), "the reading", told=False))
+    assert middle.entity("shop/order/1").deleted_in("crm")
+
+
+def test_one_that_lives_though_it_was_deleted_once_is_read_once(middle: Middle) -> None:
+    middle.take(gone("crm", "deal", "deal/77"))
+    assert made(middle, "77") == 1
+    middle.rows("UPDATE event SET state = 'done' WHERE type = 'deal.reread'")
+    for _ in range(2):
+        hear(middle, Entry(deal(77, FIRST, 20), observed_at=middle.ledger.now()))
+    assert middle.rows("SELECT 1 FROM event WHERE type = 'deal.reread' AND state = 'notified'") == []
+    assert not middle.entity("shop/order/1").deleted_in("crm")
+
+
+def test_one_of_which_no_deletion_is_known_is_not_read(middle: Middle) -> None:
+    assert made(middle, "77") == 0
 
 
 # --- two at once ---

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bus import points
 from tests.stories.world import World, build
 
 
@@ -61,3 +62,27 @@ def test_one_that_it_tells_of_again_is_booked(world: World) -> None:
         tell(world, message)
     world.settle()
     assert booked(world, order) == (300, [300])
+
+
+def test_a_deal_that_is_deleted_before_our_answer_is_in_does_not_count_as_being_there(world: World) -> None:
+    """Its webhooks are heard before the lane has noted what it made: they speak of a deal that nobody knows."""
+    at_once: list[int] = []
+
+    def meanwhile(name: str) -> None:
+        if name == "lane.sent" and (made := world.portal.state({})["deals"]) and not at_once:
+            at_once.append(made[0]["id"])
+            world.portal.act({"do": "delete_deal", "id": made[0]["id"]})
+            world.portal.outbox.flush(5)
+            world.wiring.lane("crm", False)._lookups.take()
+
+    order = world.order()
+    points.arm(meanwhile)
+    try:
+        world.settle()
+    finally:
+        points.disarm()
+    told = "SELECT outcome FROM event WHERE type = %s ORDER BY seq"
+    assert world.rows(told, "deal.deleted")[0]["outcome"] == "OVERRULED"
+    (state,) = world.rows("SELECT state FROM record WHERE system = 'crm' AND type = 'deal'")
+    assert (state["state"], world.deals_of(order)) == ("deleted", [])
+    assert world.letters() == []
