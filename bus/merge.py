@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from itertools import combinations
 
 from bus import requisites
 from bus.model import DERIVED, UNITED, Fields, Json, Kind, OrderStatus, PaymentState, PaymentStatus, money
@@ -503,13 +504,31 @@ def _amounts(payments: Iterable[Fields], state: PaymentState) -> list[Json]:
 def _given_back(marked: Sequence[Json], refunds: Sequence[Json]) -> list[Json]:
     """What went back: what a shop marked as returned, and what the books gave back by documents of their own.
 
-    Of the same sum both tell of one return: all money stands in the books once, the shop's among it.
+    Of the same sum both tell of one return, and of several returns one document that comes to their sum: all money
+    stands in the books once, the shop's among it. In whatever order they are told, the answer is the same.
     """
-    told = list(marked)
+    told, alone = list(marked), []
     for amount in refunds:
         if amount in told:
             told.remove(amount)
+        else:
+            alone.append(amount)
+    for amount in sorted(alone, key=money, reverse=True):
+        for part in _making_up(amount, told):
+            told.remove(part)
     return [*told, *refunds]
+
+
+def _making_up(whole: Json, parts: Iterable[Json]) -> tuple[Json, ...]:
+    """Those of `parts` that together come to `whole`, as few as do; nothing where none do."""
+    currency = whole["currency"]
+    known = sorted((one for one in parts if one["currency"] == currency), key=money, reverse=True)[:_PARTS]
+    some = (few for size in range(2, len(known) + 1) for few in combinations(known, size))
+    return next((few for few in some if _sum(few, currency) == money(whole)), ())
+
+
+_PARTS = 12
+"""Of so many, the largest, it is asked which come to a sum: there are as many ways as two to the power of that."""
 
 
 def _sum(amounts: Iterable[Json], currency: str | None) -> Decimal:

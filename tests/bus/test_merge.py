@@ -1,5 +1,6 @@
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -568,6 +569,40 @@ def test_refunds_count_against_what_was_received_and_the_books_may_call_it_settl
     entity = Entity("order", fields, {})
     settle(entity, [{"amount": {"amount": sum_, **rub}, "status": how} for sum_, how in payments], event="1", at=NOON)
     assert (entity.fields["paid_total"]["amount"], entity.fields["payment_status"]) == (paid, status)
+
+
+@pytest.mark.parametrize(
+    ("marked", "refunds", "given"),
+    [
+        ([500, 500], [1000], 1000),
+        ([500, 500, 300], [1000], 1300),
+        ([500, 500, 1000], [1000], 2000),
+        ([500, 500, 1000], [1000, 1000], 2000),
+        ([100, 200, 400, 800], [600, 900], 1500),
+        ([200, 300, 500], [500, 500], 1000),
+        ([500, 500], [900], 1900),
+        ([500, 500], [500, 1000], 2000),
+        ([700], [500, 500], 1700),
+        ([10] * 30, [300], 600),
+    ],
+)
+def test_one_document_gives_back_several_marked_returns_in_whatever_order_they_are_told(
+    marked: list[int], refunds: list[int], given: int
+) -> None:
+    for turn in (1, -1):
+        order = entity(total=rub("9000.00"))
+        returned = [payment(one, "refunded") for one in marked[::turn]]
+        settle(
+            order, [payment(9000), *returned, *(payment(one, "refund") for one in refunds[::turn])], event="1", at=at()
+        )
+        assert Decimal(order.fields["paid_total"]["amount"]) == 9000 + sum(marked) - given
+
+
+def test_returns_in_another_currency_make_up_no_refund() -> None:
+    order = entity(total=rub("2000.00"))
+    told = [payment(2000), payment(500, "refunded"), payment(500, "refunded", "USD"), payment(1000, "refund")]
+    settle(order, told, event="1", at=at())
+    assert order.fields["paid_total"] == rub("1000.00")
 
 
 def test_a_change_there_only_is_taken_though_the_record_has_words_of_its_own() -> None:

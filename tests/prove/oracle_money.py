@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import permutations, product
+from itertools import chain, combinations, permutations, product
 
 BOOKS = "onec"
 _NOTHING = Decimal(0)
@@ -53,9 +53,9 @@ def sums(tellings: Iterable[Telling]) -> frozenset[Decimal]:
     told = list(tellings)
     documents = [each for each in told if each.is_refund]
     totals = {
-        _received(movements) - _given_back(movements, documents, doubled)
+        _received(movements) - given
         for movements in _unions([each for each in told if not each.is_refund])
-        for doubled in ({True, False} if documents else {True})
+        for given in _given_back(movements, documents)
     }
     return frozenset(max(total, _NOTHING) for total in totals)
 
@@ -68,15 +68,37 @@ def _stands_as(movement: list[Telling]) -> str:
     return max((each.state for each in movement), key=_PROGRESS.__getitem__)
 
 
-def _given_back(movements: list[list[Telling]], documents: list[Telling], every: bool) -> Decimal:
-    """What refund documents take away; money given back both by a mark and by a document may count once."""
+def _given_back(movements: list[list[Telling]], documents: list[Telling]) -> set[Decimal]:
+    """What refund documents take away; money given back both by marks and by a document of their sum may count once."""
     marked = [movement[0].amount for movement in movements if _stands_as(movement) == "refunded"]
-    left = _NOTHING
-    for document in documents:
-        if not every and document.amount in marked:
-            marked.remove(document.amount)
-        else:
-            left += document.amount
+    every = [document.amount for document in documents]
+    left = list(every)
+    for amount in every:
+        if amount in marked:
+            marked.remove(amount)
+            left.remove(amount)
+    return {sum(every, _NOTHING), *_beside(marked, left)}
+
+
+def _beside(marked: list[Decimal], documents: list[Decimal]) -> Iterator[Decimal]:
+    """What documents take away beside the marks that they are the sums of, in every way to share these out."""
+    fitting = False
+    for document, some in product(documents, _some_of(marked)):
+        if sum(some) == document:
+            fitting = True
+            yield from _beside(_without(marked, some), _without(documents, [document]))
+    if not fitting:
+        yield sum(documents, _NOTHING)
+
+
+def _some_of(amounts: list[Decimal]) -> Iterator[tuple[Decimal, ...]]:
+    return chain.from_iterable(combinations(amounts, size) for size in range(2, len(amounts) + 1))
+
+
+def _without(amounts: list[Decimal], some: Iterable[Decimal]) -> list[Decimal]:
+    left = list(amounts)
+    for amount in some:
+        left.remove(amount)
     return left
 
 

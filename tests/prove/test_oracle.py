@@ -414,6 +414,18 @@ def test_a_payment_given_back_counts_no_more_and_paid_is_not_made_unpaid():
     assert oracle.admissible("order", KEY, "paid_total").values == (Decimal(0),)
 
 
+def test_one_document_may_give_back_what_two_marks_do():
+    oracle = an_oracle(total=Decimal(100))
+    for payment, amount in (("a", 10), ("b", 20), ("c", 30)):
+        oracle.paid("shop", KEY, payment, Decimal(amount), at(5))
+        oracle.paid("books", KEY, f"{payment} there", Decimal(amount), at(6))
+    for payment in ("a", "b"):
+        oracle.refunded("shop", KEY, payment, at(7))
+    assert oracle.admissible("order", KEY, "paid_total").values == (Decimal(30),)
+    oracle.paid("books", KEY, "d", Decimal(30), at(8), status="refund")
+    assert set(oracle.admissible("order", KEY, "paid_total").values) == {Decimal(0), Decimal(30)}
+
+
 def test_which_of_two_equal_payments_the_books_mean_is_open_when_both_sides_give_one_back():
     oracle = an_oracle(total=Decimal(100))
     for system, payment in (("shop", "a"), ("shop", "b"), ("books", "c")):
