@@ -63,7 +63,7 @@ def _take(found: Inspected, document: Document, mappings: Mappings, system: str)
         found.found["goods items, set aside"] += items
     found.mapped.update(document.mapped)
     found.unmapped.update(document.unmapped)
-    found.found.update(f"{kind} marked as deleted" for kind, _ in document.removed)
+    found.found.update(f"{kind} gone (marked as deleted, or a refund not posted)" for kind, _ in document.removed)
     if document.error:
         found.troubles.append(document.error)
     if document.record is None:

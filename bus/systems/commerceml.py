@@ -24,7 +24,7 @@ from lxml.etree import _Element as Element
 from bus.ports import Raw, RawRecord
 from bus.systems import commerceml_shape as shape
 from bus.systems.commerceml_elements import local, local_name, value_of
-from bus.systems.commerceml_raw import Profile, deleted, payments, record_id, text, version_of
+from bus.systems.commerceml_raw import Profile, gone, payments, record_id, text, version_of
 from bus.systems.commerceml_shape import DocumentType
 from bus.systems.commerceml_text import BrokenFile, Utf8
 
@@ -85,7 +85,7 @@ class Document:
     unmapped: Mapping[str, int] = field(default_factory=dict)
     """Elements nobody reads."""
     removed: tuple[tuple[str, str], ...] = ()
-    """What is marked as deleted, itself or payments in it: (record type, id)."""
+    """What is no record (any more), itself or payments in it: (record type, id)."""
     error: str | None = None
     """Why this one document cannot be taken; names elements, never their content."""
 
@@ -96,7 +96,7 @@ class Document:
 
     @property
     def record(self) -> RawRecord | None:
-        """What to translate; None for what is set aside, deleted or unreadable."""
+        """What to translate; None for what is set aside, gone or unreadable."""
         known = self.type in ("order", "payment", "counterparty")
         if not known or self.error or (self.type, self.id) in self.removed:
             return None
@@ -238,7 +238,7 @@ class Reader:
         return Document(kind, "", raw, _line(element), mapped, unmapped)
 
     def _finished(self, document: Document) -> Document:
-        """With its version, its id, and what of it is deleted."""
+        """With its version, its id, and what of it is gone."""
         profile = self.root.profile if self.root else "ut"
         raw = document.raw | {"@profile": profile, "@version": version_of(document.raw)}
         if self._read_at:
@@ -293,11 +293,11 @@ def _type_of(name: str, raw: Raw) -> DocumentType:
 
 
 def _removed(kind: DocumentType, known: str, raw: Raw) -> Iterator[tuple[str, str]]:
-    if kind in ("order", "payment", "counterparty") and known and deleted(raw):
+    if kind in ("order", "payment", "counterparty") and known and gone(kind, raw):
         yield kind, known
     if kind == "order":
         for one in payments(raw):
-            if deleted(one):
+            if gone("payment", one):
                 yield "payment", record_id("payment", one, raw.get("@profile", "ut"))
 
 

@@ -18,6 +18,8 @@ OURS = re.compile(r"bus-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 """The Ид of what we gave out: it names our entity."""
 
 _TRUE = frozenset({"true", "истина", "1", "да", "yes", "y"})
+_FALSE = frozenset({"false", "ложь", "0", "нет", "no", "n"})
+_GIVES_BACK = "возврат"
 
 
 def record_id(kind: DocumentType, raw: Raw, profile: Profile) -> str:
@@ -78,6 +80,29 @@ def requisite(raw: Raw, name: str) -> str:
 def is_true(value: str) -> bool:
     """A flag as 1C and sites write it."""
     return value.strip().lower() in _TRUE
+
+
+def is_false(value: str) -> bool:
+    """The same, said to be off; what is not said is neither."""
+    return value.strip().lower() in _FALSE
+
+
+def gone(kind: DocumentType, raw: Raw) -> bool:
+    """Whether a document is no record: marked for deletion, or money given back that has not happened."""
+    if kind != "payment" or not gives_back(text(raw.get("ХозОперация"))):
+        return deleted(raw)
+    paid = requisite(raw, "Оплачен") or requisite(raw, "Оплачено")
+    return deleted(raw) or not happened(paid, requisite(raw, "Отменен"), requisite(raw, "Проведен"))
+
+
+def gives_back(operation: str) -> bool:
+    """Whether a payment's document is one that gives money back; one that took it is only marked as returned."""
+    return operation.lower().startswith(_GIVES_BACK)
+
+
+def happened(paid: str, cancelled: str, posted: str) -> bool:
+    """Of a payment's flags: what 1C has not posted, or says is not paid, is expected; what it is silent of is done."""
+    return not (is_false(paid) or is_true(cancelled) or is_false(posted))
 
 
 def deleted(raw: Raw) -> bool:

@@ -1,7 +1,8 @@
 """A payment of CommerceML and the canonical payment: a document inside its order (UNF), or beside it (BUS).
 
-What an order's flag alone tells (UT) is no payment. A document that gives money back is a refund. `fields` may bring,
-besides canonical fields, "@origin" (the entity's id), "@id" (its external id here) and "@parent" (the order's).
+What an order's flag alone tells (UT) is no payment. A document that gives money back is a refund, and no record at all
+before that has happened; a payment's flag of a return says that it was given back. `fields` may bring, besides
+canonical fields, "@origin" (the entity's id), "@id" (its external id here) and "@parent" (the order's).
 Facts: onec.md 1.7, 1.8.
 """
 
@@ -32,7 +33,7 @@ EVENT = "payment"
 _METHOD = "payment_method"
 _BANK, _BACK = "Выплата безналичных денег", "Возврат безналичных денег"
 _CASHLESS = frozenset({_BANK.lower(), _BACK.lower()})
-_GIVEN_BACK = "возврат"
+_RETURNED = (PaymentState.REFUND, PaymentState.REFUNDED)
 
 
 class _Payment(Read):
@@ -62,13 +63,13 @@ class _Parties(Read):
 
 
 def parts(order: RawRecord) -> list[RawRecord]:
-    """The payments that an order's raw record holds, each with what only the order knows; deleted ones left out."""
+    """The payments that an order's raw record holds, each with what only the order knows; gone ones left out."""
     payer = next((one.inn for one in _Parties.model_validate(order.raw).parties if not one.sells), None)
     profile = order.raw.get("@profile", "ut")
     return [
         RawRecord(KIND, commerceml_raw.record_id(KIND, one, profile), one | filled({"@payer": payer}))
         for one in commerceml_raw.payments(order.raw)
-        if not commerceml_raw.deleted(one)
+        if not commerceml_raw.gone(KIND, one)
     ]
 
 
@@ -147,7 +148,7 @@ def _written(said: Fields, local: datetime | None) -> Raw:
         {
             "Оплачен": paid,
             "Оплачено": paid,
-            "ПризнакВозврата": "true" if said.get("status") == PaymentState.REFUND else None,
+            "ПризнакВозврата": "true" if said.get("status") in _RETURNED else None,
             "Дата оплаты": f"{local:%Y-%m-%dT%H:%M:%S}" if local else None,
             "Номер платежного документа": said.get("external_number"),
             "Метод оплаты": said.get("method"),
@@ -181,13 +182,17 @@ def _says(payment: _Payment, tables: Tables) -> Fields:
 
 
 def _state(payment: _Payment) -> PaymentState:
-    """A document that 1C has not posted, or says is not paid, is expected; one it says nothing of has happened."""
-    paid = flag(payment.said("Оплачен", "Оплачено"))
-    void = flag(payment.said("Отменен")) or flag(payment.said("Проведен")) is False
-    if void or paid is False:
-        return PaymentState.PENDING
-    back = (payment.operation or "").lower().startswith(_GIVEN_BACK) or flag(payment.said("ПризнакВозврата"))
-    return PaymentState.REFUND if back else PaymentState.PAID
+    """A document that gives money back is a refund, and no record before it has happened (commerceml_raw.gone).
+
+    One that took it and bears the flag of a return took it and gave it back.
+    """
+    if commerceml_raw.gives_back(payment.operation or ""):
+        return PaymentState.REFUND
+    if flag(payment.said("ПризнакВозврата")):
+        return PaymentState.REFUNDED
+    paid, cancelled = payment.said("Оплачен", "Оплачено") or "", payment.said("Отменен") or ""
+    happened = commerceml_raw.happened(paid, cancelled, payment.said("Проведен") or "")
+    return PaymentState.PAID if happened else PaymentState.PENDING
 
 
 def _method(payment: _Payment, tables: Tables) -> str | None:

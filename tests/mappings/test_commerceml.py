@@ -343,13 +343,21 @@ def raw_payment(requisites: dict[str, str] | None = None, **more: Any) -> dict[s
         ("Выплата безналичных денег", {"Проведен": "false"}, "pending"),
         ("Выплата безналичных денег", {"Проведен": "true", "Отменен": "true"}, "pending"),
         ("Возврат безналичных денег", {}, "refund"),
-        ("Возврат наличных денег", {"Проведен": "false"}, "pending"),
-        ("Выплата безналичных денег", {"ПризнакВозврата": "true"}, "refund"),
+        ("Возврат наличных денег", {"Проведен": "true", "ПризнакВозврата": "true"}, "refund"),
+        ("Выплата безналичных денег", {"ПризнакВозврата": "true"}, "refunded"),
+        ("Выплата безналичных денег", {"ПризнакВозврата": "true", "Оплачен": "false"}, "refunded"),
+        ("Выплата безналичных денег", {"ПризнакВозврата": "false"}, "paid"),
     ],
 )
 def test_a_payment_is_what_its_document_and_flags_say(operation, requisites, status):
     raw = raw_payment(requisites, ХозОперация=operation)
     assert payment.to_canonical(raw, TABLES).data["status"] == status
+
+
+@pytest.mark.parametrize("status", ["pending", "paid", "refunded", "refund"])
+def test_a_payment_that_is_given_out_comes_back_as_what_it_was(status):
+    given = payment.from_canonical({"@origin": ORIGIN, "status": status}, None, TABLES)
+    assert payment.to_canonical(given | {"@read_at": READ_AT}, TABLES).data["status"] == status
 
 
 @pytest.mark.parametrize(

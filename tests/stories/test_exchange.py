@@ -53,6 +53,11 @@ class Company:
             {"do": "create_payment", "order": self.order(number)["Ref_Key"], "amount": 1200, "number": number}
         )
 
+    def paid_back_in_1c(self, number: str) -> str:
+        """He enters money that goes back to the buyer. The document's key."""
+        refund = {"do": "create_refund", "order": self.order(number)["Ref_Key"], "amount": 1200}
+        return str(self.base.act(refund)["id"])
+
     def orders(self) -> list[dict[str, Any]]:
         return self.base.objects.rows(documents.ORDER.name)
 
@@ -148,6 +153,29 @@ def test_a_counterparty_of_the_books_arrives_with_its_deletion_mark(company: Com
     assert company.run().ok
     gone = company.bus.rows("SELECT 1 FROM record WHERE type = 'counterparty' AND state = 'deleted'")
     assert len(gone) == (1 if alone else 0)
+
+
+def test_money_counts_as_given_back_while_its_document_is_posted(company: Company) -> None:
+    """UT tells of no refund."""
+    company.sell("1001")
+    company.run()
+    company.paid_in_1c("1001")
+    company.run()
+    refund = company.paid_back_in_1c("1001")
+    company.base.act({"do": "unpost_refund", "id": refund})
+    company.run()
+    assert company.status("1001") == "paid"
+    if company.node.profile.name == "bus":  # an UNF says nothing of a document that it unposts
+        told = []
+        for do in ("post", "unpost", "post"):
+            company.base.act({"do": f"{do}_refund", "id": refund})
+            assert company.run().ok
+            told.append(company.status("1001"))
+            assert (
+                company.run().ok
+            )  # which takes what the bus has to say of it, and forgets its own changes of that order
+        assert told == ["refunded", "paid", "refunded"]
+    told_once(company, ["1001"])
 
 
 def test_a_node_that_does_not_wait_for_its_import_is_imported_all_the_same(company: Company) -> None:

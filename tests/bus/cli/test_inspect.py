@@ -176,7 +176,7 @@ def test_the_screen_shows_what_is_read_what_is_not_and_what_would_wait(desk):
     for said in (
         "CommerceML 2.10, in the manner of УНФ (unf)",
         "payment record",
-        "payment marked as deleted",
+        "payment gone (marked as deleted, or a refund not posted)",
         "Документ/Товары/Товар/ЦенаЗаЕдиницу",
         "Документ/Товары/Товар/Коэффициент",
         "status: order_status 'В пути'",

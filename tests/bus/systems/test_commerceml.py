@@ -130,6 +130,25 @@ def test_what_is_marked_as_deleted_is_named_and_not_a_record():
     assert (gone.removed, gone.record) == ((("order", "i7"),), None)
 
 
+@pytest.mark.parametrize(
+    ("operation", "requisite", "gone"),
+    [
+        ("Возврат безналичных денег", "Проведен=false", True),
+        ("Возврат наличных денег", "Оплачен=false", True),
+        ("Возврат наличных денег", "Отменен=true", True),
+        ("Возврат безналичных денег", "Проведен=true", False),
+        ("Возврат безналичных денег", "Номер чека=7", False),
+        ("Выплата безналичных денег", "Проведен=false", False),
+    ],
+)
+def test_money_that_is_not_given_back_yet_is_no_record(operation: str, requisite: str, gone: bool) -> None:
+    name, _, value = requisite.partition("=")
+    said = f"<ЗначениеРеквизита><Наименование>{name}</Наименование><Значение>{value}</Значение></ЗначениеРеквизита>"
+    text = f"<Ид>{GUID}</Ид><ХозОперация>{operation}</ХозОперация><ЗначенияРеквизитов>{said}</ЗначенияРеквизитов>"
+    (read_one,) = read(file(f"<Документ>{text}</Документ>"), profile="bus")
+    assert (read_one.removed, read_one.record is None) == ((("payment", GUID),) if gone else (), gone)
+
+
 def test_goods_are_counted_and_set_aside():
     catalog, goods = documents([(SAMPLES / "goods.xml").read_bytes()])
     assert [(one.type, one.raw["@count"], one.record) for one in (catalog, goods)] == [
