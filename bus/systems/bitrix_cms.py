@@ -158,8 +158,9 @@ class BitrixCms(Called):
 
     def _update_payments(self, jobs: list[Job]) -> None:
         """An update demands paySystemId each time; the present one is kept where the change names none."""
-        unnamed = [job for job in jobs if "paySystemId" not in _fields(job)]
-        carry(self._rest, [(job, "present", _get("payment", _id(job))) for job in unnamed])
+        looked = [job for job in jobs if "paySystemId" not in _fields(job) or job.change.get("currency")]
+        carry(self._rest, [(job, "present", _get("payment", _id(job))) for job in looked])
+        self._refuse_foreign(alive(jobs))
         self._enclosed([(job, _payment_commands(job)) for job in alive(jobs)], "payment")
 
     def _enclosed(self, due: list[tuple[Job, list[Asked]]], record_type: str) -> None:
@@ -207,6 +208,7 @@ class BitrixCms(Called):
             elif not self._pay_system(job):
                 say = "the system's settings name no pay_system for payments that come from elsewhere"
                 job.fail(Permanent(say, cause="settings pay_system"))
+        self._refuse_foreign(alive(jobs))
         carry(self._rest, [(job, "added", self._payment_add(job)) for job in alive(jobs)])
         for job in alive(jobs):
             payment = job.answers["added"]["payment"]
@@ -220,6 +222,21 @@ class BitrixCms(Called):
                     job.fail(error)
         for job in alive(jobs):
             job.raw = created[str(job.id)]
+
+    def _refuse_foreign(self, jobs: list[Job]) -> None:
+        """A payment is in its order's currency there: a sum of another one would be taken for as many of these.
+
+        Asked of the order where the payment itself does not say.
+        """
+        said = [job for job in jobs if job.change.get("currency")]
+        asking = [(job, whose) for job in said if not _currency(job) and (whose := job.write.parent or "").isdecimal()]
+        carry(self._rest, [(job, "whose", _get("order", int(whose))) for job, whose in asking])
+        for job in alive(said):
+            currency, own = job.change["currency"], _currency(job)
+            if own and own != currency:
+                say = f"amount: {currency} is told, and the order here is in {own}, which its payments are in too"
+                say += "; correct the payment or the order where it is wrong, or enter the payment here by hand"
+                job.fail(Permanent(say, cause=f"amount {currency} for {own}"))
 
     def _payment_add(self, job: Job) -> Command:
         own = {"orderId": job.write.parent, "paySystemId": self._pay_system(job), "xmlId": job.write.origin}
@@ -278,6 +295,13 @@ def _of_order(payment: Raw, order: Raw | None) -> Raw:
         return payment
     known = {"orderVersion": "version", "orderDateUpdate": "dateUpdate", "orderCurrency": "currency"}
     return payment | {name: order.get(key) for name, key in known.items()}
+
+
+def _currency(job: Job) -> str | None:
+    """Of what was read of the payment or its order before the write."""
+    payment, order = job.answers.get("present", {}).get("payment"), job.answers.get("whose", {}).get("order")
+    said = (payment or {}).get("currency") or (order or {}).get("currency")
+    return str(said) if said else None
 
 
 def _fields(job: Job) -> dict[str, Json]:

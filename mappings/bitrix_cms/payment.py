@@ -106,7 +106,8 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
 def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     """What to write so that the payment says `fields`: {"fields": ...}, or nothing when it already does.
 
-    A new payment gets the pay system of its method where the table knows one; else the system's settings decide.
+    "currency" beside them is the sum's: a payment has its order's there, and a sum in another one is refused. A new
+    payment gets the pay system of its method where the table knows one; else the system's settings decide.
     """
     payment = _Payment.model_validate(present) if present is not None else None
     says = _says(payment, tables) if payment else {}
@@ -120,7 +121,8 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
         written["payVoucherNum"] = due["external_number"] or ""
     if payment is None:
         written |= _pay_system(fields.get("method"), tables)
-    return {"fields": written} if written else {}
+    currency = {"currency": due["amount"]["currency"]} if due.get("amount") else {}
+    return {"fields": written, **currency} if written else {}
 
 
 def _says(payment: _Payment, tables: Tables) -> Fields:

@@ -79,3 +79,9 @@ def test_one_moment_in_two_zones_and_one_sum_in_two_spellings_write_nothing(shop
 def test_a_payment_taken_back_out_of_a_refund_loses_both_flags(shop):
     change = payment.from_canonical({"status": "paid"}, raw(paid="N", isReturn="Y"), shop)
     assert change == {"fields": {"paid": "Y", "isReturn": "N"}}
+
+
+def test_a_sum_is_told_with_its_currency_and_what_else_is_told_without(shop):
+    usd = {"amount": {"amount": "500.00", "currency": "USD"}}
+    assert payment.from_canonical(usd, raw(sum=500), shop) == {"fields": {"sum": "500.00"}, "currency": "USD"}
+    assert payment.from_canonical({"status": "paid"}, raw(paid="N"), shop) == {"fields": {"paid": "Y"}}

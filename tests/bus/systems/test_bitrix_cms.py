@@ -136,6 +136,26 @@ def test_a_payment_without_an_order_or_pay_system_is_refused_in_words(cms: Urgen
     assert "pay_system" in str(told.error)
 
 
+def test_a_sum_in_another_currency_than_the_orders_is_refused_before_it_is_told(cms: Urgent, shop: Shop) -> None:
+    made = shop.orders.get(placed(shop, currency="USD")["id"])
+    foreign = {"fields": {"sum": 500, "paid": "Y"}, "currency": "RUB"}
+    new = failed(cms, Write("payment", "p-9", None, foreign, parent=str(made["id"])))
+    known = failed(cms, Write("payment", "p-1", str(made["payments"][0]["id"]), foreign, parent=str(made["id"])))
+    for told in (new, known):
+        assert isinstance(told.error, Permanent)
+        assert "amount: RUB is told, and the order here is in USD" in str(told.error)
+    assert (new.call, known.call) == ("", "")
+    assert [one["sum"] for one in shop.orders.get(made["id"])["payments"]] == [made["payments"][0]["sum"]]
+
+
+def test_a_sum_in_the_orders_currency_is_told_and_a_gone_order_is_said(cms: Urgent, shop: Shop) -> None:
+    made = placed(shop, currency="USD")
+    change = {"fields": {"sum": 500}, "currency": "USD"}
+    assert written(cms, Write("payment", "p-9", None, change, parent=str(made["id"]))).raw["sum"] == 500
+    assert written(cms, Write("payment", "p-1", str(made["payments"][0]), change)).raw["sum"] == 500
+    assert isinstance(failed(cms, Write("payment", "p-8", None, change, parent="999999")).error, Permanent)
+
+
 def test_a_lost_answer_to_a_new_payment_is_unknown_and_it_can_be_found(cms: Urgent, shop: Shop) -> None:
     made = placed(shop)
     shop.faults.add({"kind": "drop_after", "count": 1})
