@@ -17,7 +17,7 @@ from bus.identified import OVERTAKEN, absent, deletes
 from bus.ledger import journal, tombstones
 from bus.ledger.conflicts import Question
 from bus.ledger.database import Row
-from bus.ledger.entities import Known, Linked
+from bus.ledger.entities import OF_ORDER, Known, Linked
 from bus.ledger.history import Line
 from bus.ledger.journal import Ending
 from bus.merge import Incoming, Merged, Outcome, Rules, Said
@@ -51,12 +51,16 @@ class Hearing:
             put_off(row, late, known.id, batch)
             return
         said = {} if event.deleted else closed.taken_in(known, flatten(known.view.kind, event.data or {}))
-        moved = self._belongs(known, row, order, batch) if order and order != known.parent_id else None
+        named = None if order is None or self._is_over(known, linked, row, event) else order
+        before = known.parent_id
+        moved = self._belongs(known, row, named, batch) if named and named != before else None
         merged = self._merged(known, row, event, said)
         if event.deleted:
             batch.bury(row)
         _note(known, row, event, merged, batch)
-        _end(known, row, merged.outcome, moved, batch)
+        _end(known, row, merged.outcome if known.parent_id == before else Outcome.APPLIED, moved, batch)
+        if named and named == known.parent_id:
+            self._date(known, row, event, moved=named != before)
 
     def _merged(self, known: Known, row: Row, event: Event, said: Fields) -> Merged:
         """What it comes to."""
@@ -109,6 +113,33 @@ class Hearing:
             return False
         return read_at > linked.told_at + timedelta(seconds=self._config.systems[system].late_s)
 
+    def _is_over(self, known: Known, linked: Linked | None, row: Row, event: Event) -> bool:
+        """Has somebody who knows as well said since of which order this payment is?
+
+        Its version tells, as it does of fields; where there is none, when its system named the order last. Of several
+        books the later word counts.
+        """
+        version, last = row["version"], linked.view.version if linked else None
+        counted = version is not None and last is not None
+        if linked and counted and version < last and known.parent_id:
+            return not _lower(row, linked)
+        word = known.view.said.get(OF_ORDER)
+        if word is None or event.time >= word.at:
+            return False
+        return not counted if word.source == event.source else {word.source, event.source} <= {*self._config.books}
+
+    def _date(self, known: Known, row: Row, event: Event, *, moved: bool) -> None:
+        """Keep who said last of which order it is: what was said before, and comes later, does not move it.
+
+        The same word again is kept only where no version will tell which came first: it is a write for each.
+        """
+        word, last = Said(event.time, event.source, event.id), known.view.said.get(OF_ORDER)
+        first = last is None or (event.source in self._config.books and last.source not in self._config.books)
+        later = last is not None and last.source == event.source and last.at < event.time and row["version"] is None
+        if moved or first or later:
+            known.view.said[OF_ORDER] = next((one for one in known.view.said.values() if one == word), word)
+            known.dirty = True
+
     def _belongs(self, known: Known, row: Row, order: UUID, batch: Batch) -> Permanent | None:
         """A payment is of this order. Only the books may say that it is of another one than was thought.
 
@@ -127,6 +158,7 @@ class Hearing:
             )
             return None
         known.parent_id, known.dirty = order, True
+        batch.touch(order, row["priority"], row["seq"])
         if before:
             batch.moved.append((known.id, before))
             batch.touch(before, row["priority"], row["seq"])

@@ -10,7 +10,7 @@ from bus.batch import Batch
 from bus.identified import Identified
 from bus.ledger import entities, erasing
 from bus.ledger.database import Connection
-from bus.ledger.entities import Known
+from bus.ledger.entities import OF_ORDER, Known
 from bus.ledger.history import Line
 from bus.merge import Rules
 from bus.model import Kind
@@ -48,7 +48,9 @@ class Uniting:
         """Payments that become one are of one order, where the books know it of theirs; the other one's sum falls."""
         orders = [order for order in (kept.parent_id, lost.parent_id) if order]
         books = {one.system for one in lost.records} & self._books
+        words = [view.said[OF_ORDER] for view in (kept.view, lost.view) if OF_ORDER in view.said]
         kept.parent_id = orders[-1 if books else 0] if orders else None
+        kept.view.said |= {OF_ORDER: words[-1 if books else 0]} if words else {}
         for order in sorted({*orders} - {kept.parent_id}):
             if order not in batch.known:  # late: a deadlock is retried
                 batch.known |= entities.lock(connection, [order])

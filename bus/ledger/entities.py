@@ -12,6 +12,9 @@ from bus.ledger.database import Connection, LostRace, Row, bulk, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Kind
 
+OF_ORDER = "order"
+"""What the words of a payment's fields have beside them: who said last of which order it is. That is its parent."""
+
 
 @dataclass(slots=True)
 class Linked:

@@ -452,6 +452,93 @@ def test_a_known_payment_waits_for_the_order_that_the_books_name_now(middle: Mid
     assert middle.fields("shop/order/2")["paid_total"]["amount"] == "0.00"
 
 
+BOTH = ({"1": "500.00", "2": "0.00"}, {"1": "0.00", "2": "500.00"})
+
+
+def totals(middle: Middle) -> dict[str, str]:
+    return {name: middle.fields(f"shop/order/{name}")["paid_total"]["amount"] for name in ("1", "2")}
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("first", "then", "stands"),
+    [
+        ((2, LATER, 2), (1, LATE, 1), BOTH[1]),
+        ((2, LATER, None), (1, LATE, None), BOTH[1]),
+        ((1, LATE, 1), (2, LATER, 2), BOTH[1]),
+        ((1, LATE, None), (2, LATER, None), BOTH[1]),
+        ((2, LATER, 1), (1, LATE, 2), BOTH[0]),
+    ],
+)
+def test_of_what_the_books_said_of_its_order_the_latest_counts_in_whatever_order_it_comes(
+    middle: Middle, first: tuple, then: tuple, stands: dict, together: bool
+) -> None:
+    """A version counts before a clock; together they are merged by their time, so only versions tell them apart."""
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    words = [
+        paid("g:1", "onec", at=at, version=version, order=to_order(name), amount=rub(500))
+        for name, at, version in (first, then)
+    ]
+    for batch in [words] if together else [[word] for word in words]:
+        middle.take(*batch)
+    assert totals(middle) == stands
+    assert middle.letters() == []
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_a_word_that_waited_for_its_order_does_not_take_money_from_the_one_named_since(
+    middle: Middle, confirmed: bool
+) -> None:
+    """`confirmed`: the books had named the same order before, and have only said it again since."""
+    middle.take(order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(2), amount=rub(500), records=MONEY))
+    if confirmed:
+        middle.take(paid("g:1", "onec", order=to_order(2), amount=rub(500), records=MONEY))
+    middle.take(paid("g:1", "onec", at=LATE, order=to_order(1), amount=rub(500), records=MONEY))
+    middle.take(paid("g:1", "onec", at=LATER, order=to_order(2), amount=rub(500), records=MONEY))
+    middle.take(order(1, total=rub(500)))
+    assert totals(middle) == BOTH[1]
+    middle.take(paid("g:1", "onec", at=LATEST, order=to_order(1), amount=rub(500), records=MONEY))
+    assert totals(middle) == BOTH[0], "the books move it still"
+
+
+def test_an_older_word_of_the_bank_on_another_order_asks_nobody(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", at=LATER, version=2, order=to_order(2), amount=rub(500)))
+    middle.take(paid("s1", "bank", at=LATE, version=1, order=to_order(1), amount=rub(500)))
+    assert middle.outcome("payment/s1") == ["APPLIED", "STALE"]
+    assert (middle.letters(), totals(middle)) == ([], BOTH[1])
+
+
+def test_an_event_that_moves_money_and_says_nothing_else_is_applied(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(2), amount=rub(500)))
+    middle.take(paid("g:1", "onec", at=LATE, order=to_order(1), amount=rub(500)))
+    assert middle.outcome("payment/g:1") == ["APPLIED", "APPLIED"]
+    assert totals(middle) == BOTH[0]
+
+
+def test_a_late_word_on_the_order_is_heard_where_only_others_came_since(middle: Middle) -> None:
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("g:1", "onec", order=to_order(2), amount=rub(500)))
+    middle.take(paid("g:1", "onec", at=LATER, amount=rub(400)))
+    middle.take(payment("g:1", LATE, source="onec", order=to_order(1), amount=rub(450)))
+    assert totals(middle) == {"1": "400.00", "2": "0.00"}
+
+
+def test_what_the_books_said_of_its_order_holds_when_it_is_found_to_be_money_that_the_bank_told_of(
+    middle: Middle,
+) -> None:
+    ref = [{"system": "onec", "type": "payment", "id": "g:1"}]
+    middle.take(order(1, total=rub(500)), order(2, total=rub(500)))
+    middle.take(paid("s1", "bank", order=to_order(1), amount=rub(500)))
+    middle.take(paid("g:1", "onec", at=LATER, order=to_order(2), amount=rub(500)))
+    middle.take(paid("s1", "bank", at=LATE, order=to_order(1), amount=rub(500), records=ref))
+    assert totals(middle) == BOTH[1]
+    middle.take(paid("g:1", "onec", at=LATE, order=to_order(1), amount=rub(500)))
+    assert totals(middle) == BOTH[1]
+
+
 def test_a_question_about_money_that_the_books_tell_of_answers_itself(middle: Middle) -> None:
     middle.take(order(1, total=rub(500)))
     middle.take(paid("s1", "bank", amount=rub(500), records=MONEY))
