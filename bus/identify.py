@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID, uuid4
 
@@ -12,8 +12,8 @@ from bus.config import Config
 from bus.errors import Permanent
 from bus.groups import Groups
 from bus.identified import Identified, Sought, absent, deletes, speaks
-from bus.keys import clash, keys_of
-from bus.ledger import entities, questions, tombstones
+from bus.keys import apart, clash, keys_of
+from bus.ledger import entities, questions, records, tombstones
 from bus.ledger.database import Connection, LostRace, Row
 from bus.ledger.questions import Question
 from bus.ledger.tombstones import Name, Tombstone
@@ -128,6 +128,8 @@ def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, 
 
 
 def _identify_kind(connection: Connection, sought: Sought, config: Config, answer: Identified) -> None:
+    if sought.kind == "payment":
+        sought = _told_apart(connection, sought)
     forgotten = _forgotten(connection, sought)
     sought = _with_made(sought, forgotten)
     search = _Search(sought, config, answer, forgotten, Groups(sought.known))
@@ -137,6 +139,7 @@ def _identify_kind(connection: Connection, sought: Sought, config: Config, answe
         find_orders(connection, sought, config, answer)
         search.money = _adopting(connection, sought, config, answer)
     search.names = _names_in_question(connection, sought)
+    search.over = _over_and_done(connection, sought, search.names)
     for row in _expected_last(sought) if sought.kind == "payment" else sought.rows:
         if not answer.held_back(row["seq"]):
             search.take(row)
@@ -174,13 +177,17 @@ class _Search:
     money: Adopting | None = None
     names: dict[UUID, set[str]] = field(default_factory=dict)
     """Every key of the entities that an event says something new of."""
+    over: set[str] = field(default_factory=set)
+    """Those of payments' records that are deleted: another document may have been entered for the same money."""
     new: set[UUID] = field(default_factory=set)
 
     def take(self, row: Row) -> None:
         """Find the entities that an event speaks of, or begin one, or note why neither."""
         keys = self.sought.keys[row["seq"]]
+        if news := self.sought.says_news(row):
+            keys = apart(keys, self.groups.of(keys), self.names, self.over)
         found = self.groups.of(keys)
-        if self.sought.says_news(row) and (two := clash(keys, found, self.names)):
+        if news and (two := clash(keys, found, self.names, self.over)):
             self.answer.refused[row["seq"]] = _tied(row, two)
             return
         who = self._recognised(row, found)
@@ -266,6 +273,22 @@ def _names_in_question(connection: Connection, sought: Sought) -> dict[UUID, set
     """Keys of entities that have to be looked at whole, since an event says something new of what they are."""
     questioned = {entity for row in sought.rows if sought.says_news(row) for entity in sought.named(row)}
     return entities.keys_of(connection, questioned) if questioned else {}
+
+
+def _told_apart(connection: Connection, sought: Sought) -> Sought:
+    """What records are known by beside the money that is another record's: so a new one is looked for as any other."""
+    names = _names_in_question(connection, sought)
+    news = [row for row in sought.rows if sought.says_news(row)]
+    over = _over_and_done(connection, sought, names)
+    keys = {row["seq"]: apart(sought.keys[row["seq"]], sought.named(row), names, over) for row in news}
+    return replace(sought, keys=sought.keys | keys)
+
+
+def _over_and_done(connection: Connection, sought: Sought, questioned: Collection[UUID]) -> set[str]:
+    """Keys of payments' records that were deleted, be it in this batch."""
+    if sought.kind != "payment":
+        return set()
+    return records.deleted(connection, questioned) | {_own_key(row) for row in sought.rows if deletes(row)}
 
 
 def _tied(row: Row, two: str) -> Permanent:

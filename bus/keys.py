@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from bus.config import Config
@@ -11,6 +11,7 @@ from bus.model import Json
 
 _SEVERAL = frozenset({"deal", "guid"})
 """What one thing may have several of: copied deals, and 1C's GUIDs of an order that was made anew under its number."""
+_MONEY = "money/"
 _NO_PLACE = frozenset({"bus", "inn", "money", "uip"})
 """Keys that are of no system's numbering: a company may change its KPP, an order its payment code."""
 
@@ -36,19 +37,33 @@ def key_of(ref: Mapping[str, Json], config: Config) -> str:
     return f"{ref['system']}/{ref.get('type') or 'order'}/{ref['id']}"
 
 
-def clash(keys: list[str], found: Iterable[UUID], names: Mapping[UUID, set[str]]) -> str | None:
+def clash(
+    keys: list[str], found: Iterable[UUID], names: Mapping[UUID, set[str]], over: Collection[str] = ()
+) -> str | None:
     """Would these keys make one thing of two records of one system? Then they are two things, whatever refers to both.
 
     Two deals of one order are bearable (a manager copied one): the first stays the one that we write to. A record may
     change its own number, but nobody else may give it a second one. What was one before stays one.
     """
     known = [names.get(entity, set()) for entity in found]
+    known = known if known[1:] else [some.difference(over) for some in known]
     clashes = [
         f"{' '.join(place)} {' and '.join(sorted(ids))}"
         for place, ids in _by_place(keys[0], {*keys}.union(*known)).items()
         if len(ids) > 1 and not _one_already(place, ids, known)
     ]
     return "; ".join(sorted(clashes)) or None
+
+
+def apart(
+    keys: list[str], found: Iterable[UUID], names: Mapping[UUID, set[str]], over: Collection[str] = ()
+) -> list[str]:
+    """These keys, without that of the money where by them two records of one system would be one thing.
+
+    A document that is split later bears it on another part than before; two transfers of a day may look alike. Each
+    record stands for itself then.
+    """
+    return [key for key in keys if not key.startswith(_MONEY)] if clash(keys, found, names, over) else keys
 
 
 def _by_place(own: str, keys: Iterable[str]) -> dict[tuple[str, str], set[str]]:

@@ -173,6 +173,18 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
+def deleted(connection: Connection, entities: Collection[UUID]) -> set[str]:
+    """Those of these entities' records that were deleted: the keys that they are known by."""
+    if not entities:
+        return set()
+    found = rows(
+        connection,
+        "SELECT system, type, external_id FROM record WHERE entity_id = ANY(%s) AND state = 'deleted'",
+        [list(entities)],
+    )
+    return {f"{row['system']}/{row['type']}/{row['external_id']}" for row in found}
+
+
 def inns(connection: Connection, system: str, record_type: str, ids: Collection[str]) -> dict[str, str]:
     """INNs of counterparties, by the external ids of their records, be those deleted by now."""
     found = rows(

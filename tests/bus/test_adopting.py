@@ -652,3 +652,17 @@ def test_what_we_booked_for_one_who_is_known_is_nobody_elses(middle: Middle) -> 
     middle.take(paid("g:1", "onec", order=to_order(1), amount=rub(300), records=ours))
     middle.take(paid("s1", "bank", order=to_order(1), amount=rub(300)))
     assert total(middle) == "600.00"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "later"])
+def test_a_document_entered_instead_of_a_deleted_one_is_the_banks_money_still(middle: Middle, together: bool) -> None:
+    money = {"amount": rub(100), "status": "paid", "records": [{"system": "money", "type": "payment", "id": "m"}]}
+    first = payment("a:1", source="onec", order=to_order(1), **money)
+    middle.take(order(1, total=rub(100)), order(2, total=rub(100)), payment(1, order=to_order(1), **money), first)
+    news = (
+        gone("onec", "payment", "payment/a:1", LATER),
+        payment("b:2", LATEST, source="onec", order=to_order(2), **money),
+    )
+    for batch in [news] if together else [news[:1], news[1:]]:
+        middle.take(*batch)
+    assert [middle.fields(f"shop/order/{at}")["paid_total"] for at in (1, 2)] == [rub("0.00"), rub("100.00")]

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bus.envelope import Event
 from tests.bus.ledger.middle import Middle, built, deal, gone, order, payment, rub, said, to_order
 
 LATER, LATEST = "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
@@ -257,6 +258,30 @@ def test_two_expected_payments_of_the_same_amount_are_met_one_by_one(middle: Mid
     middle.take(*[payment(number, LATER, order=to_order(1), amount=rub(100), status="paid") for number in (77, 78)])
     assert middle.one("SELECT count(*) AS n FROM entity WHERE kind = 'payment'")["n"] == 2
     assert middle.fields("shop/order/1")["payment_status"] == "paid"
+
+
+def alike(at: int) -> Event:
+    money = [{"system": "money", "type": "payment", "id": "2026-10-05 17 100"}]
+    return payment(at, order=to_order(at), amount=rub(100), status="paid", records=money)
+
+
+def both_are_paid(middle: Middle) -> bool:
+    return [middle.fields(f"shop/order/{at}")["payment_status"] for at in (1, 2)] == ["paid", "paid"]
+
+
+def test_two_transfers_that_look_alike_are_two_payments(middle: Middle) -> None:
+    middle.take(order(1, total=rub(100)), order(2, total=rub(100)))
+    for at in (1, 2):
+        middle.take(alike(at))
+    assert both_are_paid(middle)
+    assert middle.letters() == []
+
+
+def test_two_transfers_that_look_alike_are_two_payments_even_in_one_batch(middle: Middle) -> None:
+    middle.take(order(1, total=rub(100)), order(2, total=rub(100)))
+    middle.take(alike(1), alike(2))
+    assert both_are_paid(middle)
+    assert middle.letters() == []
 
 
 def test_two_systems_that_name_one_external_number_speak_of_one_payment(middle: Middle) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from bus.keys import clash, keys_of
+from bus.keys import apart, clash, keys_of
 from tests.bus.ledger.middle import config
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
@@ -60,3 +60,22 @@ def test_two_records_of_one_system_are_two_things(
     keys: list[str], names: dict[UUID, set[str]], two: str | None
 ) -> None:
     assert clash(keys, names, names) == two
+
+
+@pytest.mark.parametrize(
+    ("other", "left"),
+    [
+        ({"bank/payment/1", "money/payment/m"}, ["onec/payment/d:2", "money/payment/m"]),
+        ({"onec/payment/d:1", "money/payment/m"}, ["onec/payment/d:2"]),
+    ],
+    ids=["another system's record", "a record of the same system"],
+)
+def test_the_same_money_makes_no_two_records_of_one_system_one(other: set[str], left: list[str]) -> None:
+    assert apart(["onec/payment/d:2", "money/payment/m"], {ONE}, {ONE: other}) == left
+
+
+def test_a_record_may_be_instead_of_one_that_is_over_where_it_ties_nothing_else() -> None:
+    keys, first = ["onec/payment/d:2", "money/payment/m"], {"onec/payment/d:1", "money/payment/m"}
+    assert apart(keys, {ONE}, {ONE: first}, over={"onec/payment/d:1"}) == keys
+    both = {ONE: first, OTHER: {"onec/payment/d:2"}}
+    assert apart(keys, {ONE, OTHER}, both, over={"onec/payment/d:1"}) == keys[:1]
