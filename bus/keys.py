@@ -43,16 +43,24 @@ def clash(
     """Would these keys make one thing of two records of one system? Then they are two things, whatever refers to both.
 
     Two deals of one order are bearable (a manager copied one): the first stays the one that we write to. A record may
-    change its own number, but nobody else may give it a second one. What was one before stays one.
+    change its own number, but nobody else may give it a second one; it may say what it was itself, before it was given
+    another name; and it may be instead of one that is `over`. What was one before stays one.
     """
     known = [names.get(entity, set()) for entity in found]
+    renamed = None if known[1:] else _renamed(keys)
     known = known if known[1:] else [some.difference(over) for some in known]
     clashes = [
         f"{' '.join(place)} {' and '.join(sorted(ids))}"
         for place, ids in _by_place(keys[0], {*keys}.union(*known)).items()
-        if len(ids) > 1 and not _one_already(place, ids, known)
+        if len(ids) > 1 and place != renamed and not _one_already(place, ids, known)
     ]
     return "; ".join(sorted(clashes)) or None
+
+
+def _renamed(keys: list[str]) -> tuple[str, str] | None:
+    """The place of a record that says which one of the same place it was."""
+    places = [(system, kind) for system, kind, _ in (key.split("/", 2) for key in keys)]
+    return places[0] if places[0] in places[1:] else None
 
 
 def apart(

@@ -135,6 +135,16 @@ class RawRecord:
     raw: Raw
     gone: bool = False
     """It is deleted there, or marked as that: of `raw` only "@version" is told. By `changed`, where the system can."""
+    rest: bool = False
+    """It stands for every record whose id begins with this one, and that its page does not tell: they are gone.
+
+    By `changed`, where one object there is several records here, as a document of money is one for each of its orders.
+    A record that is new beside one that is gone is that one, under another name: in its `raw` that stands as WAS.
+    """
+
+
+WAS = "@was"
+"""In a raw record: the id of the record of its type that it was before."""
 
 
 class Mappings(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from bus.model import flatten, money
 from bus.observe import differences, removal, retraced, take_in
 from bus.pace import nap
 from bus.pipeline import Pipeline
-from bus.ports import Adapter, Entry, Mappings, Notification, RawRecord
+from bus.ports import WAS, Adapter, Entry, Mappings, Notification, RawRecord
 from bus.translate import entries
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -226,6 +227,8 @@ class Reconcile:
         page = next(pages, None)
         if page is None:
             return None
+        if any(one.rest for one in page):
+            page = self._ledger.run(partial(_named, system=adapter.system, page=page, asked_at=asked_at))
         read = {one.id: one.raw for one in page if not one.gone}
         raws = retraced(self._ledger, self._mappings, adapter, record_type, read)
         return [replace(one, raw=raws.get(one.id, one.raw)) for one in page], asked_at
@@ -333,6 +336,22 @@ class Reconcile:
                      field text, cause text, healing text)""",
                 [bulk(found)],
             )
+
+
+def _named(connection: Connection, system: str, page: list[RawRecord], asked_at: datetime) -> list[RawRecord]:
+    """The page, with each record that is gone by its name, instead of the rests that stand for them."""
+    told = [record for record in page if not record.rest]
+    rests = [record for record in page if record.rest]
+    known = records.beginning(connection, system, [(rest.type, rest.id) for rest in rests], asked_at)
+    for rest in rests:
+        parts = [one for one in told if one.type == rest.type and one.id.startswith(rest.id)]
+        left = sorted(known[rest.type, rest.id] - {one.id for one in parts})
+        there = [one.id for one in parts if not one.gone]
+        strange = set(there) - records.of_record(connection, system, rest.type, there).keys() if left else set()
+        was = dict(zip([one for one in there if one in strange], left, strict=False))
+        told = [replace(one, raw=one.raw | {WAS: was[one.id]}) if one.id in was else one for one in told]
+        told += [replace(rest, id=one, rest=False) for one in left]
+    return told
 
 
 def _drift(event: Event, base: dict[str, Any] | None, moving: str | None) -> list[Drift]:

@@ -173,6 +173,40 @@ def bases(connection: Connection, system: str, record_type: str, ids: Collection
     return {row["external_id"]: row["base"] for row in found}
 
 
+def beginning(
+    connection: Connection, system: str, prefixes: Collection[tuple[str, str]], before: datetime
+) -> dict[tuple[str, str], set[str]]:
+    """Ids that begin with each of these, by its record type and itself, and go on with a digit of a GUID.
+
+    Of records that are there as far as is known, or of which a word is still to be heard; without what was heard of in
+    a reading that began after `before`. A collation may sort punctuation as it likes: it stands in the same places.
+    """
+    found = rows(
+        connection,
+        """SELECT type, prefix, array_agg(external_id) AS ids
+           FROM unnest(%(types)s::text[], %(prefixes)s::text[]) AS asked(type, prefix), LATERAL (
+             SELECT external_id FROM record
+             WHERE system = %(system)s AND record.type = asked.type
+               AND external_id BETWEEN prefix || '0' AND prefix || 'g'
+               AND starts_with(external_id, prefix) AND state = 'linked' AND coalesce(heard_at <= %(before)s, true)
+             UNION
+             SELECT substr(subject, length(asked.type) + 2) FROM event
+             WHERE source = %(system)s AND subject BETWEEN asked.type || '/' || prefix || '0'
+                                                       AND asked.type || '/' || prefix || 'g'
+               AND starts_with(subject, asked.type || '/' || prefix)
+               AND state <> 'done' AND data IS NOT NULL AND coalesce(observed_at <= %(before)s, true)) AS there
+           GROUP BY type, prefix""",
+        {
+            "types": [record_type for record_type, _ in prefixes],
+            "prefixes": [prefix for _, prefix in prefixes],
+            "system": system,
+            "before": before,
+        },
+    )
+    ids = {(row["type"], row["prefix"]): set(row["ids"]) for row in found}
+    return {prefix: ids.get(prefix, set()) for prefix in prefixes}
+
+
 def deleted(connection: Connection, entities: Collection[UUID]) -> set[str]:
     """Those of these entities' records that were deleted: the keys that they are known by."""
     if not entities:

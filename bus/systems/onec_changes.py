@@ -25,7 +25,7 @@ from bus.systems.jobs import chunks
 from bus.systems.onec_calls import KEY, KEYS_PAGE, Calls
 from bus.systems.onec_memory import Memory
 from bus.systems.onec_names import Names
-from bus.systems.onec_reading import RECORDS, Reader
+from bus.systems.onec_reading import RECORDS, Accounts, Reader
 
 WINDOW_DAYS = 30
 _TAKEN = 50
@@ -76,8 +76,7 @@ class Changes:
         at = self._names.get(thing, "at")
         accounts = self._reader.accounts() if thing == "counterparty" else None
         for page in self._calls.pages(self._names.need(thing), where=self._reader.operation(thing)):
-            records = self._reader.records(thing, page, accounts=accounts)
-            if records := [*records, *self._reader.gone(thing, page)]:
+            if records := self._told(thing, page, accounts):
                 yield records
             recent = [row for row in page if at is None or str(row.get(at) or "") >= start]
             self._memory.handed(thing, _versions(recent), anew=True)
@@ -97,9 +96,14 @@ class Changes:
         news = [key for key, version in versions.items() if known.get(key) != version]
         for some in chunks(news, _TAKEN):
             rows = self._calls.by_keys(self._names.need(thing), some)
-            if records := [*self._reader.records(thing, rows), *self._reader.gone(thing, rows)]:
+            if records := self._told(thing, rows):
                 yield records
             self._memory.handed(thing, _versions(rows))
+
+    def _told(self, thing: str, rows: Sequence[Raw], accounts: Accounts | None = None) -> list[RawRecord]:
+        """What rows that were read tell: records, and what is gone."""
+        reader = self._reader
+        return [*reader.records(thing, rows, accounts=accounts), *reader.gone(thing, rows), *reader.rest(thing, rows)]
 
     def _window(self, thing: str) -> str:
         at = self._names.get(thing, "at")

@@ -76,6 +76,16 @@ class Reader:
         parts = self._split(thing, rows) if rows else []
         return [RawRecord(part.type, part.id, versions[part.id.partition(":")[0]], gone=True) for part in parts]
 
+    def rest(self, thing: str, rows: Sequence[Raw]) -> list[RawRecord]:
+        """What else documents of money were, before somebody moved them to other orders: that is gone, whatever it was.
+
+        Which orders that were is not in the base any more.
+        """
+        if thing in RECORDS:
+            return []
+        versions = {f"{_key(row)}:": {"@version": row.get("DataVersion")} for row in rows}
+        return [RawRecord("payment", key, version, gone=True, rest=True) for key, version in versions.items()]
+
     def removed(self, thing: str, row: Raw) -> bool:
         """Marked for deletion, or no record at all; refunds count only when they are posted."""
         marked = self.names.get(thing, "deleted")

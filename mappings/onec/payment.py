@@ -1,7 +1,8 @@
 """A payment of a 1C base and the canonical payment: one for each order that a bank document is split over.
 
 Raw: the document as OData gives it, with "@thing" (receipt, refund, cash, cash_refund), "@order" (key of the order),
-"@amount" (the sum of its rows, as text), "@first" (whether they are the document's largest), "@read_at", "@related".
+"@amount" (the sum of its rows, as text), "@first" (whether they are the document's largest), "@read_at", "@related";
+"@was" where it is known that these rows were another order's before.
 An unposted receipt is a payment that is expected; a refund that is not posted, and a document with a deletion mark, is
 not read at all.
 """
@@ -13,7 +14,7 @@ from datetime import datetime
 
 from bus import requisites
 from bus.model import Fields, Json, Kind, PaymentState
-from bus.ports import Raw, Tables, Translation
+from bus.ports import WAS, Raw, Tables, Translation
 from mappings import values
 from mappings.onec import reading
 from mappings.onec.reading import Flag, Key, Record, Stamp
@@ -73,9 +74,10 @@ def to_canonical(raw: Raw, tables: Tables) -> Translation:
     """The payment as the books tell it. A split document's version is that of each of its payments."""
     payment = _read(raw, tables)
     data, held = reading.held(_says(payment, raw, tables))
-    if payment.order and (own := tables.name("links", "self")):
+    own = tables.name("links", "self")
+    if payment.order and own:
         data["order"] = {"system": own, "type": "order", "id": payment.order}
-    if records := _records(payment, raw):
+    if records := [*_former(raw, own), *_records(payment, raw)]:
         data["records"] = records
     return Translation(data=data, version=payment.stamp, modified_at=payment.modified_at, held=held)
 
@@ -132,6 +134,11 @@ def _paid_at(payment: _Payment) -> datetime | None:
     day = payment.banked_at or payment.date
     same = payment.at is not None and (day is None or day.date() == payment.at.date())
     return payment.at if same else day
+
+
+def _former(raw: Raw, own: str | None) -> list[Json]:
+    """What it was before the accountant moved it here from another order: it is the same money."""
+    return [{"system": own, "type": KIND, "id": raw[WAS]}] if own and raw.get(WAS) else []
 
 
 def _records(payment: _Payment, raw: Raw) -> list[Json]:

@@ -44,6 +44,12 @@ def test_an_event_gives_its_own_record_first_then_what_it_refers_to(row: dict[st
         (["shop/order/1", "number/shop/A-1"], {ONE: {"number/shop/A-2"}}, None),
         (["inn/counterparty/1", "inn/counterparty/2"], {ONE: set()}, None),
         (["crm/deal/7"], {ONE: {"shop/order/1", "shop/order/2"}}, None),
+        (["onec/payment/d:2", "onec/payment/d:1"], {ONE: {"onec/payment/d:1", "onec/payment/d:0"}}, None),
+        (
+            ["onec/payment/d:2", "onec/payment/d:1"],
+            {ONE: {"onec/payment/d:1"}, OTHER: {"onec/payment/d:2"}},
+            "onec payment d:1 and d:2",
+        ),
     ],
     ids=[
         "agree",
@@ -54,6 +60,8 @@ def test_an_event_gives_its_own_record_first_then_what_it_refers_to(row: dict[st
         "corrects its own",
         "requisites",
         "already",
+        "renamed",
+        "renamed to another",
     ],
 )
 def test_two_records_of_one_system_are_two_things(

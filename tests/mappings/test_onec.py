@@ -217,6 +217,12 @@ def test_money_of_a_cash_order_is_told_from_the_same_money_of_a_bank_by_nothing(
     assert "records" not in data
 
 
+def test_a_payment_that_was_another_orders_before_names_what_it_was(tables):
+    raw = sample("payment_of_a_split_document")["raw"] | {"@thing": "cash", "@was": "document:order"}
+    (was,) = payment.to_canonical(raw, tables).data["records"]
+    assert was == {"system": tables.name("links", "self"), "type": "payment", "id": "document:order"}
+
+
 # --- real files, where they are at hand ---
 
 

@@ -1,6 +1,7 @@
 """The third leg: a stock 1C keeps its counterparties, orders and payments in step with the CRM and the shop."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -140,3 +141,81 @@ def test_a_payment_of_the_books_shows_in_the_deal(world: World) -> None:
     deal = world.deal_of(order)
     assert deal["UF_CRM_PAYMENT_STATUS"] == "Оплачен"
     assert deal["stageId"] == "EXECUTING"
+
+
+@pytest.fixture
+def orders(world: World) -> dict[int, str]:
+    """Two orders of the shop over 500, and their references in the books."""
+    lines, free = [{"name": "Чайник", "price": 500, "quantity": 1}], {"id": 2, "price": 0}
+    ids = [world.order(lines=lines, delivery=free) for _ in range(2)]
+    world.settle()
+    rows = world.books.state({})["Document_ЗаказКлиента"]
+    refs = {row["НомерПоДаннымКлиента"]: str(row["Ref_Key"]) for row in rows}
+    return {order: refs[world.shop_order(order)["accountNumber"]] for order in ids}
+
+
+def receive(world: World, order: str, **more: Any) -> str:
+    """The accountant enters a receipt of 500 for an order; its reference."""
+    return str(world.books.act({"do": "create_payment", "orders": [{"order": order, "amount": 500}], **more})["id"])
+
+
+def correct(world: World, receipt: str, **amounts: int) -> None:
+    """The accountant says of which orders it is."""
+    parts = [{"order": order, "amount": amount} for order, amount in amounts.items()]
+    world.books.act({"do": "edit_payment", "id": receipt, "orders": parts})
+
+
+def paid(world: World, orders: dict[int, str]) -> list[int]:
+    """What is paid of each order, as its deal says."""
+    said = (str(world.deal_of(order)["UF_CRM_PAID_TOTAL"] or 0) for order in orders)
+    return [int(Decimal(one.partition("|")[0])) for one in said]
+
+
+NUMBERED = pytest.mark.parametrize("said", [{}, {"number": "17"}], ids=["without a number", "with a number"])
+
+
+@NUMBERED
+def test_a_receipt_that_is_moved_counts_once_and_a_person_is_told_to_move_it_in_the_shop(
+    world: World, orders: dict[int, str], said: dict[str, str]
+) -> None:
+    first, second = orders.values()
+    receipt = receive(world, first, **said)
+    world.settle()
+    assert paid(world, orders) == [500, 0]
+    correct(world, receipt, **{second: 500})
+    world.settle()
+    assert paid(world, orders) == [0, 500]
+    assert [letter["cause"] for letter in world.letters()] == ["payment moved by the books"]
+
+
+@NUMBERED
+def test_a_receipt_that_is_split_later_counts_for_each_order_by_its_part(
+    world: World, orders: dict[int, str], said: dict[str, str]
+) -> None:
+    first, second = orders.values()
+    receipt = receive(world, first, **said)
+    world.settle()
+    correct(world, receipt, **{first: 200, second: 300})
+    world.settle()
+    assert paid(world, orders) == [200, 300]
+    assert world.letters() == []
+
+
+def test_a_receipt_that_comes_back_counts_for_the_first_order_again(world: World, orders: dict[int, str]) -> None:
+    first, second = orders.values()
+    receipt = receive(world, first)
+    for order in (second, first):
+        world.settle()
+        correct(world, receipt, **{order: 500})
+    world.settle()
+    assert paid(world, orders) == [500, 0]
+
+
+def test_a_full_run_finds_what_a_receipt_was_before(world: World, orders: dict[int, str]) -> None:
+    first, second = orders.values()
+    receipt = receive(world, first)
+    world.settle()
+    correct(world, receipt, **{second: 500})
+    world.wiring.reconcile.run(full=True)
+    world.settle()
+    assert paid(world, orders) == [0, 500]

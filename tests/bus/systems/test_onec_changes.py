@@ -51,7 +51,7 @@ def order(books: Base, counterparty: str, **more: Any) -> str:
 
 
 def told(adapter: Urgent, record_type: str, since: datetime = RECENTLY) -> list[str]:
-    return [record.id for page in adapter.changed(record_type, since) for record in page]
+    return [record.id for page in adapter.changed(record_type, since) for record in page if not record.rest]
 
 
 def test_what_was_handed_over_is_not_told_again_until_it_changes(made: Made, books: Base) -> None:
@@ -126,6 +126,14 @@ def test_payments_are_told_of_receipts_and_refunds_of_customers_only(made: Made,
     books.act({"do": "write", "set": "Document_ПоступлениеБезналичныхДенежныхСредств", "id": loan, "fields": fields})
     assert sorted(told(made(), "payment")) == sorted([f"{paid}:{one}", f"{back}:{one}"])
     assert sorted(told(made(), "payment", EPOCH)) == sorted([f"{paid}:{one}", f"{back}:{one}"])
+
+
+@pytest.mark.parametrize("since", [RECENTLY, EPOCH], ids=["news", "everything"])
+def test_a_document_of_money_stands_for_all_that_it_was_before(made: Made, books: Base, since: datetime) -> None:
+    one = order(books, party(books))
+    paid = books.act({"do": "create_payment", "order": one, "amount": 50})["id"]
+    pages = list(made().changed("payment", since))
+    assert [(record.id, record.gone) for page in pages for record in page if record.rest] == [(f"{paid}:", True)]
 
 
 def test_two_bases_do_not_share_what_is_remembered(redis: fakeredis.FakeRedis) -> None:
