@@ -553,12 +553,13 @@ def _derive(entity: Entity, name: str, value: Json, rule: str, word: Said) -> Ch
     return Change(name, old, value, rule, accepted=True)
 
 
-def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
+def unite(kept: Entity, lost: Entity, rules: Rules) -> Merged:
     """Fold one entity into another that turned out to be the same; the policies decide where both spoke.
 
-    No base is shared, so every difference counts as changed on both sides. A manual policy keeps the kept value.
+    No base is shared, so every difference counts as changed on both sides. A person decides as when they meet.
     """
-    changes = []
+    changes: list[Change] = []
+    disputes: list[Dispute] = []
     for name, theirs in sorted(lost.fields.items()):
         ours, word = kept.fields.get(name), lost.said.get(name)
         if name in DERIVED[kept.kind] or word is None or theirs == ours:
@@ -567,13 +568,32 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> list[Change]:
             theirs = together(ours, theirs)  # noqa: PLW2901 - as in `merge`
             verdict = Verdict(accept=theirs != ours, rule="both, as they first met")
         elif name in kept.said:
-            verdict = decide(rules[name], ours, theirs, kept.said[name], word, alone=False)
+            verdict = _one_of(kept, lost, name, rules[name])
         else:
             verdict = Verdict(accept=theirs is not None, rule="first word")
+        if verdict.accept is None:
+            disputes.append(Dispute(name, ours, theirs, _manual(rules[name])))
+            continue
         if verdict.accept:
             kept.fields[name], kept.said[name] = theirs, word
-        changes.append(Change(name, ours, theirs, f"one entity: {verdict.rule}", bool(verdict.accept)))
-    return changes
+        changes.append(Change(name, ours, theirs, f"one entity: {verdict.rule}", verdict.accept))
+    return Merged(_outcome(changes, disputes, echo=False), tuple(changes), tuple(disputes))
+
+
+def _one_of(kept: Entity, lost: Entity, name: str, policy: Policy) -> Verdict:
+    """Which of two values stands that two entities have which are one. What a person is asked already he decides.
+
+    A person is asked of two systems' words: of one system's the default takes one, and an empty value is no word.
+    """
+    ours, theirs = kept.said[name], lost.said[name]
+    asked = name in kept.frozen or name in lost.frozen
+    if isinstance(policy, Manual) or asked:
+        if lost.fields[name] is None or (kept.fields.get(name) is None and not asked):
+            return Verdict(accept=lost.fields[name] is not None, rule="only one says it")
+        if asked or ours.source != theirs.source:
+            return Verdict(accept=None, rule="manual")
+    default = policy.default if isinstance(policy, Manual) else policy
+    return decide(default, kept.fields.get(name), lost.fields[name], ours, theirs, alone=False)
 
 
 def due(entity: Entity, base: Fields, carried: frozenset[str], means: Means = same) -> Fields:

@@ -8,11 +8,11 @@ from uuid import UUID
 from bus import channels, closed, merge
 from bus.batch import Batch
 from bus.identified import Identified
-from bus.ledger import entities, erasing
+from bus.ledger import conflicts, entities, erasing
 from bus.ledger.database import Connection
 from bus.ledger.entities import OF_ORDER, Known
 from bus.ledger.history import Line
-from bus.merge import Rules
+from bus.merge import Dispute, Rules
 from bus.model import Kind
 
 
@@ -29,20 +29,35 @@ class Uniting:
             for lost in sorted(group - {kept.id}):
                 self._become(connection, batch.known.pop(lost), kept, batch)
                 _follow(who, batch, lost, kept)
-            fresh = entities.load(connection, [kept.id])[kept.id]
-            kept.records, kept.dirty = fresh.records, True
-            kept.view.frozen = fresh.view.frozen
             batch.touch(kept.id, channels.NORMAL, None)
 
     def _become(self, connection: Connection, lost: Known, kept: Known, batch: Batch) -> None:
         self._same_order(connection, kept, lost, batch)
         closed.unite(connection, kept, lost)
-        changes = merge.unite(kept.view, lost.view, self._rules(kept.view.kind))
+        merged = merge.unite(kept.view, lost.view, self._rules(kept.view.kind))
         batch.lines.append(Line(kept.id, "bus", "united", old=str(lost.id), rule="one entity by its keys"))
-        batch.tell(kept.id, "bus", changes)
+        batch.tell(kept.id, "bus", merged.changes)
         entities.move(connection, lost.id, kept.id)
+        for dispute in merged.disputes:
+            self._ask(connection, kept, lost, dispute, batch)
         if kept.erased:
             erasing.united(connection, kept.id, lost.id)
+        fresh = entities.load(connection, [kept.id])[kept.id]
+        kept.records, kept.dirty = fresh.records, True
+        kept.view.frozen = fresh.view.frozen
+
+    @staticmethod
+    def _ask(connection: Connection, kept: Known, lost: Known, dispute: Dispute, batch: Batch) -> None:
+        """A person decides between two values: with those that he was asked of either one before, if he was."""
+        options = {
+            word.source: {"value": view.fields.get(dispute.field), "at": word.at.isoformat(), "event": word.event}
+            for view in (kept.view, lost.view)
+            if dispute.field not in view.frozen
+            for word in (view.said[dispute.field],)
+        }
+        conflicts.meet(connection, kept.id, dispute, options)
+        said = lost.view.said[dispute.field].source
+        batch.lines.append(Line(kept.id, "bus", "conflict", None, said, dispute.field, dispute.ours, dispute.theirs))
 
     def _same_order(self, connection: Connection, kept: Known, lost: Known, batch: Batch) -> None:
         """Payments that become one are of one order, where the books know it of theirs; the other one's sum falls."""

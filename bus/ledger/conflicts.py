@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 from bus.ledger.restored import HELD
+from bus.merge import Dispute
 from bus.model import Json
 
 
@@ -40,6 +41,51 @@ def ask(connection: Connection, questions: Sequence[Question]) -> None:
            DO UPDATE SET options = old.options || excluded.options""",
         [bulk([{**asdict(question), "deadline": question.deadline.isoformat()} for question in questions])],
     )
+
+
+_LATER = """(SELECT jsonb_object_agg(key, value) FROM (
+  SELECT DISTINCT ON (key) key, value FROM (
+    SELECT * FROM jsonb_each({}) UNION ALL SELECT * FROM jsonb_each({})) AS said
+  ORDER BY key, (value->>'at')::timestamptz DESC) AS last)"""
+"""Of two sets of options all, and of each source its later word."""
+
+
+def meet(connection: Connection, entity: UUID, dispute: Dispute, options: dict[str, Json]) -> None:
+    """Ask what an entity and another one that it has become one with disagree on; or, while it is asked, of that too.
+
+    The deadline counts from now, whenever each of them said it.
+    """
+    run(
+        connection,
+        f"""INSERT INTO conflict AS old (entity_id, field, options, policy, deadline)
+            VALUES (%s, %s, %s, %s, now() + %s)
+            ON CONFLICT (entity_id, field) WHERE state = 'open'
+            DO UPDATE SET options = {_LATER.format("old.options", "excluded.options")}""",  # noqa: S608 - ours
+        [entity, dispute.field, Jsonb(options), type(dispute.policy.default).__name__, dispute.policy.sla],
+    )
+
+
+def move(connection: Connection, lost: UUID, kept: UUID) -> None:
+    """An entity became another: its conflicts are that one's. What both were asked is asked once, with all values."""
+    both = {"lost": lost, "kept": kept}
+    run(
+        connection,
+        f"""UPDATE conflict SET options = {_LATER.format("conflict.options", "other.options")},
+                   deadline = least(conflict.deadline, other.deadline)
+            FROM conflict AS other
+            WHERE conflict.entity_id = %(kept)s AND other.entity_id = %(lost)s AND conflict.field = other.field
+              AND conflict.state = 'open' AND other.state = 'open'""",  # noqa: S608 - ours
+        both,
+    )
+    run(
+        connection,
+        """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: asked in conflict ' || other.id
+           FROM conflict AS other
+           WHERE conflict.entity_id = %(lost)s AND other.entity_id = %(kept)s AND conflict.field = other.field
+             AND conflict.state = 'open' AND other.state = 'open'""",
+        both,
+    )
+    run(connection, "UPDATE conflict SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
 
 
 def agree(connection: Connection, fields: Collection[tuple[UUID, str]]) -> None:

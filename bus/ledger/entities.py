@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from bus.ledger import questions
+from bus.ledger import conflicts, questions
 from bus.ledger.database import Connection, LostRace, Row, bulk, one, rows, run
 from bus.merge import Entity, Record, Said
 from bus.model import Fields, Kind
@@ -405,14 +405,7 @@ def move(connection: Connection, lost: UUID, kept: UUID) -> None:
     run(connection, "DELETE FROM trait WHERE entity_id = %(lost)s", both)
     questions.move(connection, lost, kept)
     run(connection, "UPDATE entity SET parent_id = %(kept)s WHERE parent_id = %(lost)s", both)
-    run(
-        connection,
-        """UPDATE conflict SET state = 'agreed', decided_at = now(), decided_by = 'bus: entities united'
-           WHERE entity_id = %(lost)s AND state = 'open' AND field IN (
-             SELECT field FROM conflict WHERE entity_id = %(kept)s AND state = 'open')""",
-        both,
-    )
-    run(connection, "UPDATE conflict SET entity_id = %(kept)s WHERE entity_id = %(lost)s", both)
+    conflicts.move(connection, lost, kept)
     run(
         connection,
         """UPDATE dead_letter SET entity_id = %(kept)s

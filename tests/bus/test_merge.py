@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from bus.merge import (
+    Dispute,
     Entity,
     Incoming,
     Manual,
@@ -369,7 +370,7 @@ def test_a_payment_in_another_currency_does_not_pay_an_order() -> None:
 
 def test_uniting_keeps_what_only_one_said() -> None:
     kept, lost = entity(number="1"), entity("crm", comment="x")
-    changes = unite(kept, lost, RULES)
+    changes = unite(kept, lost, RULES).changes
     assert kept.fields == {"number": "1", "comment": "x"}
     assert kept.said["comment"].source == "crm"
     assert [(one.field, one.accepted, one.rule) for one in changes] == [("comment", True, "one entity: first word")]
@@ -397,9 +398,39 @@ def test_where_both_spoke_the_policy_decides(field: str, kept: tuple, lost: tupl
     assert ours.fields[field] == stands
 
 
+@pytest.mark.parametrize(
+    ("kept", "lost", "frozen", "stands", "asked"),
+    [
+        (("crm", 0, "a"), ("shop", 9, "b"), (), "a", True),
+        (("crm", 9, "a"), ("shop", 0, "b"), (), "a", True),
+        (("crm", 0, "a"), ("crm", 9, "b"), (), "b", False),
+        (("crm", 9, "a"), ("crm", 0, "b"), (), "a", False),
+        (("crm", 0, "a"), ("crm", 9, "b"), ("kept",), "a", True),
+        (("crm", 0, "a"), ("crm", 9, "b"), ("lost",), "a", True),
+        (("crm", 0, "a"), ("shop", 9, "a"), ("lost",), "a", False),
+        (("crm", 0, "a"), ("shop", 9, None), (), "a", False),
+        (("crm", 0, "a"), ("shop", 9, None), ("kept",), "a", False),
+        (("crm", 9, None), ("shop", 0, "b"), (), "b", False),
+        (("crm", 9, None), ("shop", 0, "b"), ("kept",), None, True),
+    ],
+)
+def test_where_a_person_decides_he_is_asked_of_two_that_are_one(
+    kept: tuple, lost: tuple, frozen: tuple, stands: str | None, asked: bool
+) -> None:
+    name = "customer.name"
+    ours, theirs = (
+        Entity("order", {name: value}, {name: Said(at(when), who, "1")}, {name: {}} if side in frozen else {})
+        for side, (who, when, value) in (("kept", kept), ("lost", lost))
+    )
+    united = unite(ours, theirs, RULES)
+    assert ours.fields[name] == stands
+    dispute = Dispute(name, kept[2], lost[2], RULES[name])
+    assert united.disputes == ((dispute,) if asked else ())
+
+
 def test_uniting_leaves_the_derived_fields_to_the_payments() -> None:
     kept, lost = entity(), entity(payment_status="paid", paid_total=rub("5.00"))
-    assert unite(kept, lost, RULES) == []
+    assert unite(kept, lost, RULES) == Merged(Outcome.UNCHANGED)
     assert kept.fields == {}
 
 
