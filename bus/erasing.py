@@ -23,13 +23,13 @@ import structlog
 from bus import exchange_archives, exchange_names, matching, traces
 from bus.config import Config
 from bus.errors import BadInput, Transient
+from bus.leased import MOST, nap
 from bus.ledger import entities, erased, erasing, exchange, journal, letters, naming, traits
 from bus.ledger.database import Connection, Ledger
 from bus.ledger.entities import Known
 from bus.ledger.erasing import Found
 from bus.ledger.exchange import File
 from bus.model import Fields
-from bus.pace import nap
 from bus.ports import Bells, Notification
 from bus.traces import Traces
 
@@ -86,9 +86,9 @@ class Erasing:
     """Takes people out of the ledger, while the bus is at work."""
 
     def __init__(self, ledger: Ledger, config: Config, bells: Bells, *, margin_s: float = 5.0) -> None:
-        """`margin_s`: so much longer than a claim may last is waited for the answer to a call."""
+        """`margin_s`: so much longer than a claim may be held is waited for the answer to a call."""
         self._ledger, self._config, self._bells = ledger, config, bells
-        self._patience_s = config.limits.lease_s + margin_s
+        self._patience_s = MOST * config.limits.lease_s + margin_s
 
     # --- whom it concerns --------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from time import monotonic
 import structlog
 
 from bus.errors import BusError
+from bus.leased import nap
 from bus.ledger import deliveries
 from bus.lookups import LookUps
-from bus.pace import Pace, nap
+from bus.pace import Pace
 from bus.parts import Parts
 from bus.ports import Adapter
 from bus.sending import Sending

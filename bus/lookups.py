@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from bus import channels, points, retry
+from bus import channels, leased, points, retry
 from bus.envelope import Event, version_order
 from bus.errors import POISON, BadInput, BusError, Transient, unreadable
+from bus.leased import Lease
 from bus.ledger import journal, letters, records
 from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
@@ -41,7 +42,7 @@ class LookUps:
 
     def take(self) -> int:
         """Fetch one batch of records and hand them to the pipeline as events. How many notifications were taken."""
-        lease = uuid4()
+        lease, until = uuid4(), self._until()
         with self._parts.ledger.transaction() as connection:
             rows = journal.claim_notified(
                 connection,
@@ -53,9 +54,23 @@ class LookUps:
             )
         if __debug__:
             points.here("lookup.claimed")
+        with leased.held(Lease(until, partial(self._kept, lease, [row["seq"] for row in rows]))):
+            self._see_through(rows, lease)
+        return len(rows)
+
+    def _until(self) -> float:
+        return leased.clock() + self._limits.lease_s / 3
+
+    def _kept(self, lease: UUID, seqs: list[int]) -> float:
+        """What is still claimed of them is so for longer: until when (of leased.clock)."""
+        until, seconds = self._until(), self._limits.lease_s
+        self._parts.ledger.run(lambda connection: journal.renew_notified(connection, lease, seqs, seconds=seconds))
+        return until
+
+    def _see_through(self, rows: list[Row], lease: UUID) -> None:
         left = list(rows)
         try:
-            left = self._seen_through(left, lease)
+            left = self._not_ours(left, lease)
             while left:
                 portion = self._portion(left)
                 events = self._fetch(portion, lease)
@@ -69,7 +84,6 @@ class LookUps:
         except POISON as error:  # one record of a shape that nobody foresaw: jitter parts it from the others
             log.exception("lane.poisoned", system=self._system)
             self._give_back(left, lease, Transient(f"cannot be handled: {type(error).__name__}"))
-        return len(rows)
 
     def _portion(self, rows: list[Row]) -> list[Row]:
         """What to read next: records of one type, as many as are read together."""
@@ -77,7 +91,7 @@ class LookUps:
         same = [row for row in rows if row["subject"].startswith(f"{record_type}/")]
         return same[: self._adapter.portion(record_type)]
 
-    def _seen_through(self, rows: list[Row], lease: UUID) -> list[Row]:
+    def _not_ours(self, rows: list[Row], lease: UUID) -> list[Row]:
         """End those that tell of our own writing. Returns the others."""
         plain = [row for row in rows if row["type"].endswith(".notified")]
         echoes = {subject for record_type, ids in _by_type(plain).items() for subject in self._echoes(record_type, ids)}
@@ -110,10 +124,12 @@ class LookUps:
         def commit(connection: Connection) -> list[Event]:
             events = take_in(connection, [entry for some in made.values() for entry in some])
             new = {event.id.partition("/")[0] for event in events}
+            ours = journal.leased(connection, lease, [row["seq"] for row, _ in broken])
             _close(connection, lease, _outcomes(made, new))
             journal.notify(connection, heirs)
             for row, reason in broken:
-                self._bury(connection, row, reason)
+                if row["seq"] in ours:
+                    self._bury(connection, row, reason)
             return events
 
         return self._parts.ledger.run(commit)
@@ -187,6 +203,8 @@ class LookUps:
     def _give_back(self, rows: list[Row], lease: UUID, error: BusError) -> None:
         limits, now, rng = self._limits, self._parts.now(), self._parts.rng
         with self._parts.ledger.transaction() as connection:
+            ours = journal.leased(connection, lease, [row["seq"] for row in rows])
+            rows = [row for row in rows if row["seq"] in ours]
             decisions = {row["seq"]: retry.decide(error, row["attempts"], limits, now, rng) for row in rows}
             for row in rows:
                 if isinstance(decisions[row["seq"]], retry.GiveUp):

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Condition, Event
+from threading import Condition
+
+from bus import leased
 
 MOST = 8
 """Requests in flight at most: as many as the ledger's pool has connections to commit their answers with."""
@@ -17,10 +19,8 @@ IN_A_BURST = 2
 UNLIMITED = 2
 """For a system without a limit of its own: one request is worked on while the answer of another is taken in."""
 
-
-def nap(seconds: float) -> None:
-    """Wait, in a worker's thread."""
-    Event().wait(seconds)
+_LOOK_S = 1.0
+"""Who waits for others looks so often after what he holds."""
 
 
 class Pace:
@@ -51,7 +51,8 @@ class Pace:
             return
         self._pool = self._pool or ThreadPoolExecutor(MOST, thread_name_prefix="lane")
         futures = [self._pool.submit(self._do, thing) for thing in things]
-        wait(futures)
+        while wait(futures, timeout=_LOOK_S).not_done:
+            leased.keep()
         for future in futures:
             future.result()
 
@@ -64,12 +65,17 @@ class Pace:
         with self._slot():
             thing()
 
+    def _taken(self) -> bool:
+        """Take a slot, or wait a moment for one."""
+        with self._free:
+            free = self._free.wait_for(lambda: self._in_flight < self.width(), timeout=_LOOK_S)
+            self._in_flight += free
+        return free
+
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        with self._free:
-            while self._in_flight >= self.width():
-                self._free.wait()
-            self._in_flight += 1
+        while not self._taken():
+            leased.keep()
         try:
             yield
         finally:

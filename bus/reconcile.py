@@ -18,12 +18,12 @@ from bus import points
 from bus.config import Config, Mode, Route
 from bus.envelope import Event
 from bus.errors import POISON, BusError, unreadable
+from bus.leased import nap
 from bus.ledger import erased, journal, letters, records, restored
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.ledger.restored import Forgotten
 from bus.model import flatten, money
 from bus.observe import differences, removal, retraced, take_in
-from bus.pace import nap
 from bus.pipeline import Pipeline
 from bus.ports import WAS, Adapter, Entry, Mappings, Notification, RawRecord
 from bus.translate import entries

@@ -2,7 +2,7 @@
 
 Level-triggered: a repeat writes nothing, ten edits cost one write, and losing our place costs a read. A round claims as
 many records as one request can read, and writes them in as few requests as carry them, several at once where the
-system's answers take long. No record is in two rounds at once: its delivery is the lease.
+system's answers take long. No record is in two rounds at once: its delivery is the lease, held while the round lasts.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from time import monotonic
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -22,13 +21,13 @@ from bus.claimed import Job
 from bus.creating import Creating
 from bus.envelope import version_order
 from bus.errors import POISON, BusError, NotReady, Transient, UnknownCode, UnknownOutcome
-from bus.ledger import deliveries, entities, journal
+from bus.leased import Lease, nap
+from bus.ledger import deliveries, entities, journal, records
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.meeting import Meeting
 from bus.model import DERIVED, Fields, flatten
 from bus.observe import differences, fetched, removal, retraced
-from bus.pace import nap
 from bus.parts import Parts
 from bus.ports import Adapter, Entry, Raw, Tables, Translator, Write
 from bus.settling import Failure, Settling
@@ -54,7 +53,12 @@ class Sending:
         self._abreast = abreast
         self._kind = parts.config.systems[system].kind
         self._limits = parts.config.limits
-        self._late_s = parts.config.systems[system].late_s
+        lease_s, late_s = self._limits.lease_s, parts.config.systems[system].late_s
+        self._good_s = max(min(lease_s / 2, lease_s - late_s), lease_s / 4)
+        """How long a claim is good for sending: what is sent last has `late_s` to take effect, or three quarters of the
+        lease, before somebody else may look for it."""
+        self._look_s = lease_s / 3
+        """A round's claims are renewed so often: one that was passed over has another chance."""
         self._tables: Tables = parts.mappings.tables(system, self._kind)
         self._settling = Settling(system, parts)
         self._creating = Creating(system, adapter, parts, self._reload)
@@ -66,9 +70,15 @@ class Sending:
 
     def take(self) -> int:
         """Bring one round of records to what they should be. How many deliveries were taken."""
-        jobs = self._claimed()
+        lease, begun = uuid4(), leased.clock()
+        jobs = self._claimed(lease)
         if __debug__:
             points.here("lane.claimed")
+        with leased.held(Lease(begun + self._look_s, partial(self._kept, lease, [job.id for job in jobs], begun))):
+            self._bring(jobs)
+        return len(jobs)
+
+    def _bring(self, jobs: Sequence[Job]) -> None:
         for record_type, some in self._sorted(jobs).items():
             try:
                 self._send(record_type, some)
@@ -78,11 +88,22 @@ class Sending:
                 log.exception("lane.poisoned", system=self._system, type=record_type)
                 say = Transient(f"cannot be handled: {type(error).__name__}", cause=type(error).__name__)
                 self._settling.fail([Failure(job, say) for job in some])
-        return len(jobs)
 
-    def _claimed(self) -> list[Job]:
+    def _kept(self, lease: UUID, ids: Sequence[UUID], begun: float) -> float | None:
+        """What is still claimed of a round is so for longer: until when. None: the round has lasted too long.
+
+        A system may let an answer trickle, so that the call never ends: its records are another worker's then.
+        """
+        now, seconds = leased.clock(), self._limits.lease_s
+        if now > begun + leased.MOST * seconds:
+            return None
+        self._parts.ledger.run(
+            lambda connection: deliveries.renew(connection, lease, self._system, ids, seconds=seconds, passing=True)
+        )
+        return now + self._look_s
+
+    def _claimed(self, lease: UUID) -> list[Job]:
         """A round's deliveries. Where requests are rationed, whole requests: what is over waits for the next round."""
-        lease = uuid4()
         with self._parts.ledger.transaction() as connection:
             rows = deliveries.claim(
                 connection, self._system, lease, seconds=self._limits.lease_s, limit=self.reach, urgent=self._urgent
@@ -319,13 +340,13 @@ class Sending:
 
         def send(claimed: Sequence[Job]) -> None:
             try:
-                group, deadline = self._launched(claimed)
+                group, until = self._launched(claimed)
             except BusError as error:
                 self._settling.fail([Failure(job, error) for job in claimed])
                 return
             if __debug__:
                 points.here("lane.launched")
-            with leased.until(deadline):
+            with leased.held(Lease(until, partial(self._kept_on, group))):
                 results = self._adapter.write([job.write for job in group if job.write]) if group else []
             if __debug__:
                 points.here("lane.sent")
@@ -338,17 +359,16 @@ class Sending:
         self._abreast([partial(send, group) for group in groups])
 
     def _launched(self, jobs: Sequence[Job]) -> tuple[list[Job], float]:
-        """Those of the jobs that are ours to send, now that a request may be sent, and until when (time.monotonic).
+        """Those of the jobs that are ours to send, now that a request may be sent, and until when (of leased.clock).
 
-        Until then a payment may take its order from us; and two must never create the same record. What is sent last
-        has had `late_s` to take effect, or half of the lease, before somebody else may look for it.
+        So far a payment may take its order from us; and two must never create the same record.
         """
         waited = 0.0
         while (pause := self._adapter.wait()) > 0 and waited + pause < self._limits.lease_s:
             nap(pause)
             waited += pause
-        deadline = monotonic() + max(self._limits.lease_s - self._late_s, self._limits.lease_s / 2)
-        return self._parts.ledger.run(lambda connection: self._launch(connection, jobs)), deadline
+        until = leased.clock() + self._good_s
+        return self._parts.ledger.run(lambda connection: self._launch(connection, jobs)), until
 
     def _launch(self, connection: Connection, jobs: Sequence[Job]) -> list[Job]:
         """Entities are locked before records and deliveries, as everywhere; who makes a payment holds its order too.
@@ -365,6 +385,20 @@ class Sending:
         overtaken = self._creating.note(connection, launched)
         deliveries.release(connection, lease, self._system, [job.id for job in overtaken])
         return [job for job in launched if job not in overtaken]
+
+    def _kept_on(self, jobs: Sequence[Job]) -> float | None:
+        """A write of several calls goes on, and its effect is later by that. None: some of it is another's by now."""
+        lease, ids, until = jobs[0].row["lease"], [job.id for job in jobs], leased.clock() + self._good_s
+
+        def keep(connection: Connection) -> bool:
+            entities.hold(connection, ids)
+            if deliveries.renew(connection, lease, self._system, ids, seconds=self._limits.lease_s) < len(ids):
+                return False
+            records.go_on(connection, self._system, ids)
+            records.tell_on(connection, self._system, ids)
+            return True
+
+        return until if self._parts.ledger.run(keep) else None
 
     def _reload(self, jobs: Collection[Job]) -> None:
         with self._parts.ledger.transaction() as connection:

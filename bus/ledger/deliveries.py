@@ -187,6 +187,23 @@ def release(connection: Connection, lease: UUID, system: str, entities: Collecti
     )
 
 
+def renew(
+    connection: Connection, lease: UUID, system: str, entities: Collection[UUID], *, seconds: int, passing: bool = False
+) -> int:
+    """Hold claims for a full lease from now. How many of them still are ours.
+
+    `passing`: what somebody is at just now is passed over, and not counted; its claim is renewed or ended there.
+    """
+    return run(
+        connection,
+        f"""UPDATE delivery SET lease_until = now() + make_interval(secs => %s)
+           WHERE (entity_id, system) IN (
+             SELECT entity_id, system FROM delivery WHERE entity_id = ANY(%s) AND system = %s AND lease = %s
+             ORDER BY entity_id FOR UPDATE {"SKIP LOCKED" if passing else ""})""",  # noqa: S608 - ours
+        [seconds, sorted(entities), system, lease],
+    )
+
+
 def launch(
     connection: Connection, lease: UUID, system: str, entities: Collection[UUID], *, seconds: int
 ) -> dict[UUID, datetime]:

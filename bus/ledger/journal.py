@@ -368,6 +368,26 @@ def claim_notified(
     return sorted(found, key=lambda row: (row["priority"], row["seq"]))
 
 
+def renew_notified(connection: Connection, lease: UUID, seqs: Collection[int], *, seconds: int) -> None:
+    """Hold leased notifications for a full lease from now: those that still are ours."""
+    run(
+        connection,
+        """UPDATE event SET lease_until = now() + make_interval(secs => %s)
+           WHERE seq = ANY(%s) AND lease = %s AND state = 'notified'""",
+        [seconds, sorted(seqs), lease],
+    )
+
+
+def leased(connection: Connection, lease: UUID, seqs: Collection[int]) -> set[int]:
+    """Those of the leased notifications that still are ours, locked: of others somebody else says what became."""
+    found = rows(
+        connection,
+        "SELECT seq FROM event WHERE seq = ANY(%s) AND lease = %s AND state = 'notified' ORDER BY seq FOR UPDATE",
+        [sorted(seqs), lease],
+    )
+    return {row["seq"] for row in found}
+
+
 def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, Outcome]) -> None:
     """End leased notifications: APPLIED when they led to an event, DUPLICATE or ECHO when they told nothing new."""
     run(

@@ -99,12 +99,25 @@ def promise(connection: Connection, system: str, creations: Sequence[Creation]) 
 
 
 def go_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
-    """Note that creations which broke off are about to be finished."""
+    """Note that of what is to create these, or to finish that, calls were under way until now, or are from now on.
+
+    The entities are locked. One whose creation has come to its end is left alone.
+    """
     if not ids:
         return
     run(
         connection,
-        "UPDATE record SET creating_since = now() WHERE entity_id = ANY(%s) AND system = %s AND promised <> '{}'",
+        """UPDATE record SET creating_since = now()
+           WHERE entity_id = ANY(%s) AND system = %s AND (state = 'creating' OR promised <> '{}')""",
+        [list(ids), system],
+    )
+
+
+def tell_on(connection: Connection, system: str, ids: Collection[UUID]) -> None:
+    """Note that of what tells these something calls were under way until now, or are from now on."""
+    run(
+        connection,
+        "UPDATE record SET told_at = now() WHERE entity_id = ANY(%s) AND system = %s AND telling <> '{}'",
         [list(ids), system],
     )
 

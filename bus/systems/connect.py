@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from bus import leased
 from bus.budget import Budget
 from bus.claims import Claims
 from bus.config import System
@@ -59,9 +60,9 @@ def _onec(name: str, config: System, url: SecretStr, client: Redis, breaker: Bre
         )
     sessions = config.settings.get("sessions", "auto") == "auto"
     gate = Gate(url, config.user, config.password, timeout_s=config.timeout_s, sessions=sessions)
-    slots = Slots(client, name, limit=config.concurrency, timeout_s=config.timeout_s)
+    slots = Slots(client, name, limit=config.concurrency, timeout_s=config.timeout_s, sleep=leased.nap)
     budget = budget_of(name, config, client, egress=egress)
-    writing = Slots(client, f"{name}:writing", limit=1, timeout_s=config.timeout_s)
+    writing = Slots(client, f"{name}:writing", limit=1, timeout_s=config.timeout_s, sleep=leased.nap)
     calls = Calls(name, gate, budget, slots, writing, breaker or Unbroken())
     return OneC(name, config, calls, Memory(client, name, gate.address.root))
 
@@ -90,7 +91,7 @@ def budget_of(name: str, config: System, client: Redis, *, egress: str = "defaul
     """The request budget of a system that has an API: it belongs to the portal's host and our address."""
     url = config.url.get_secret_value() if config.url else ""
     portal = urlsplit(url).netloc.rpartition("@")[2]
-    return Budget(client, config.rate, system=name, portal=portal, egress=egress)
+    return Budget(client, config.rate, system=name, portal=portal, egress=egress, sleep=leased.nap)
 
 
 def tasks_of(

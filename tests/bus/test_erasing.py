@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from bus.erasing import Erasing
 from bus.errors import BadInput, Transient
+from bus.leased import MOST
 from bus.ledger import deliveries, entities, erased, erasing, exchange, history, journal, records
 from bus.ledger.history import Line
 from bus.model import PERSONAL, flatten
@@ -231,7 +232,7 @@ def test_calls_that_do_not_end_are_told_and_nothing_is_half_done(database_url: s
             lease = uuid4()
             deliveries.claim(connection, "crm", lease, seconds=600, limit=10, urgent=False)
             deliveries.launch(connection, lease, "crm", [middle.entity("shop/order/1").id], seconds=600)
-        impatient = Erasing(middle.ledger, middle.wiring.file, middle.wiring.bells, margin_s=-1)
+        impatient = Erasing(middle.ledger, middle.wiring.file, middle.wiring.bells, margin_s=-MOST)
         with pytest.raises(Transient, match="do not end"):
             impatient.carry_out(impatient.plan(None, ["1"]), "anna")
         assert BUYER["phone"] in texts(middle, "entity")

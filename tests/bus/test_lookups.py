@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bus.errors import Permanent
 from bus.ledger import journal
 from bus.lookups import LookUps
 from bus.parts import Parts
@@ -95,3 +96,19 @@ def test_a_letter_of_a_record_that_could_be_read_after_all_is_resolved(middle: M
     look(middle, portal)
     assert middle.fields("crm/deal/7")["comment"] == "a"
     assert middle.rows("SELECT state FROM dead_letter") == [{"state": "resolved"}]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_another_has_ended_meanwhile_is_not_made_a_dead_letter(middle: Middle, whole: bool) -> None:
+    """A worker stood still until its claim lapsed: what it could not read, another could."""
+
+    class Slow(Portal):
+        def fetch(self, record_type: str, ids: Sequence[str], parts: object = None) -> dict[str, Raw]:
+            middle.rows("UPDATE event SET state = 'done', outcome = 'UNCHANGED', lease = NULL RETURNING seq")
+            if whole:
+                raise Permanent("nothing can be read", cause="test")
+            return super().fetch(record_type, ids, parts)
+
+    look(middle, Slow({"8": raw(8, updatedTime="0001-01-01T00:00:00+03:00")}), "8")
+    assert middle.letters() == []
+    assert [row["outcome"] for row in middle.rows("SELECT outcome FROM event")] == ["UNCHANGED"]

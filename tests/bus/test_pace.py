@@ -1,11 +1,15 @@
 """Pace: as many requests in flight as rate and latency ask for, and no more."""
 
 from collections.abc import Callable, Iterator
-from threading import Barrier, BrokenBarrierError, Lock
+from threading import Barrier, BrokenBarrierError, Event, Lock, Thread
 
 import pytest
 
+from bus import leased
+from bus.leased import Lease
 from bus.pace import MOST, UNLIMITED, Pace
+
+DEADLINE_S = 10.0
 
 
 @pytest.fixture
@@ -69,3 +73,36 @@ def test_a_single_thing_needs_no_thread(made: Callable[..., Pace]) -> None:
     pace.abreast([])
     assert done == [1]
     assert pace._pool is None
+
+
+def lapsing(renewed: Event) -> Lease:
+    """A claim that is to be renewed at once."""
+
+    def renew() -> float:
+        renewed.set()
+        return leased.clock() + DEADLINE_S
+
+    return Lease(leased.clock(), renew)
+
+
+def test_who_waits_for_his_own_requests_keeps_what_he_holds(made: Callable[..., Pace]) -> None:
+    renewed, seen = Event(), list[bool]()
+    with leased.held(lapsing(renewed)):
+        made(0, 0.1).abreast([lambda: seen.append(renewed.wait(DEADLINE_S))] * 2)
+    assert seen == [True, True]
+
+
+def test_who_waits_for_a_slot_keeps_what_he_holds(made: Callable[..., Pace]) -> None:
+    pace, renewed, seen, taken = made(0, 0.1), Event(), list[bool](), Barrier(UNLIMITED + 1)
+
+    def thing() -> None:
+        taken.wait(DEADLINE_S)
+        seen.append(renewed.wait(DEADLINE_S))
+
+    others = Thread(target=pace.abreast, args=[[thing] * UNLIMITED])
+    others.start()
+    taken.wait(DEADLINE_S)
+    with leased.held(lapsing(renewed)):
+        pace.abreast([lambda: seen.append(True)])
+    others.join()
+    assert seen == [True] * (UNLIMITED + 1)

@@ -321,3 +321,31 @@ def at_once(*work: Callable[[], None]) -> None:
     for thread in threads:
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_claim_that_is_renewed_is_nobody_else_s_for_as_long_again(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    (claimed,) = claim(connection, seconds=-1)
+    assert deliveries.renew(connection, claimed["lease"], "crm", [entity], seconds=60) == 1
+    assert claim(connection) == []
+
+
+def test_one_that_is_another_s_by_now_is_not_renewed(connection: Connection, entity: UUID) -> None:
+    mark(connection, entity)
+    (first,) = claim(connection, seconds=-1)
+    (second,) = claim(connection, seconds=-1)
+    assert deliveries.renew(connection, first["lease"], "crm", [entity], seconds=60) == 0
+    (third,) = claim(connection)
+    assert third["lease"] != second["lease"]
+
+
+def test_what_somebody_is_at_just_now_is_passed_over_where_nobody_waits_for_it(middle: Middle) -> None:
+    with middle.ledger.transaction() as connection:
+        entity = made(connection)
+        mark(connection, entity)
+        (claimed,) = claim(connection)
+    with middle.ledger.transaction() as one, middle.ledger.transaction() as other:
+        one.execute("SELECT FROM delivery WHERE entity_id = %s FOR UPDATE", [entity])
+        assert deliveries.renew(other, claimed["lease"], "crm", [entity], seconds=60, passing=True) == 0
+        one.rollback()
+        assert deliveries.renew(other, claimed["lease"], "crm", [entity], seconds=60, passing=True) == 1
