@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 
 from redis.exceptions import RedisError
 
+from bus import leased
+from bus.leased import Lease
 from bus.ports import Redis
 
 _TAKE = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0"
 _KEEP = "return redis.call('SET', KEYS[1], 'kept', 'PX', ARGV[1])"
 _KEPT = "return redis.call('GET', KEYS[1]) == 'kept' and redis.call('PTTL', KEYS[1]) or 0"
+RENEW = """
+for _, key in ipairs(KEYS) do
+  if redis.call('GET', key) ~= ARGV[1] then return 0 end
+end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
+return 1
+"""
 _DROP = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -34,6 +44,19 @@ class Claims:
             return bool(self._client.eval(_TAKE, 1, self._key(name), self._token, str(self._life_ms)))
         except RedisError:
             return True
+
+    def lease(self, names: Collection[str]) -> Lease:
+        """What is sent under these claims is sent while they are ours, and they last a life more (bus.leased)."""
+        return Lease(leased.clock(), lambda: self._renewed(names))
+
+    def _renewed(self, names: Collection[str]) -> float | None:
+        until = leased.clock() + self._life_ms / 2000
+        try:
+            keys = [self._key(name) for name in names]
+            ours = self._client.eval(RENEW, len(keys), *keys, self._token, str(self._life_ms))
+        except RedisError:
+            return until
+        return until if ours else None
 
     def keep(self, name: str) -> None:
         """Let nobody have a name for `late_s`: the answer to what was asked under it was lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from bus import requisites
+from bus import leased, requisites
 from bus.errors import NotReady
 from bus.model import Json
 from bus.ports import Raw
@@ -59,7 +59,8 @@ class Contacts:
         adds = [(job, "added", _add(job)) for job in leaders.values()]
         changes = [(job, "changed", command) for job in jobs if (command := _change(job))]
         links = [(job, "linked", _deal_link(job, one)) for job in jobs if (one := _found(job))]
-        carry(self._rest, [*adds, *changes, *links])
+        with leased.held(self._rest.claims.lease([*_names(leaders.values())])):
+            carry(self._rest, [*adds, *changes, *links])
         added = [(job, leaders[_key(job)]) for job in fresh]
         carry(self._rest, [(job, "linked", _deal_link(job, _added(of))) for job, of in added if of.failed is None])
         for job, of in added:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from bus.config import System
 from bus.errors import BusError, NotReady, Permanent, SystemStopped, Transient, UnknownOutcome, Unrepeatable
+from bus.leased import Lease
 from bus.model import Json
 from bus.ports import Spent, Throttle
 from bus.systems.bitrix_errors import STOP_S, Next, NoRest3, Refusal, error_of, rule_for
@@ -44,6 +46,10 @@ class Claims(Protocol):
         """Claim a name; False when somebody else holds it."""
         ...
 
+    def lease(self, names: Collection[str]) -> Lease:
+        """To hold while something is sent under claims."""
+        ...
+
     def keep(self, name: str) -> None:
         """Let nobody have it while a call whose answer was lost may still be at work."""
         ...
@@ -62,6 +68,10 @@ class _Unclaimed:
 
     def take(self, name: str) -> bool:
         return bool(name)
+
+    def lease(self, names: Collection[str]) -> Lease:
+        del names
+        return Lease(math.inf, lambda: math.inf)
 
     def keep(self, name: str) -> None:
         """Nobody else would have it."""

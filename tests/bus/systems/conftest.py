@@ -84,9 +84,11 @@ def connected() -> Iterator[Connect]:
     """Makes adapters: `connected("bitrix24", url, breaker=…, settings={…})`; closes them at the end."""
     with ExitStack() as stack:
 
-        def make(kind: str, url: str, *, breaker: Any = None, **more: Any) -> Urgent:
+        def make(
+            kind: str, url: str, *, breaker: Any = None, redis: fakeredis.FakeRedis | None = None, **more: Any
+        ) -> Urgent:
             said = {"kind": kind, "url": SecretStr(url), "application_token": SecretStr("t"), "integration_user": "1"}
-            adapter = connect("there", System(**{**said, **more}), fakeredis.FakeRedis(), breaker=breaker)
+            adapter = connect("there", System(**{**said, **more}), redis or fakeredis.FakeRedis(), breaker=breaker)
             stack.callback(adapter.close)
             return adapter
 

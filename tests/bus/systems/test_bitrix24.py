@@ -2,13 +2,16 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+import fakeredis
 import pytest
 
+from bus.claims import RENEW
 from bus.errors import ConfigError, NotReady, Permanent, SystemStopped, UnknownOutcome
 from bus.ports import Failed, Write, Written
 from bus.sandbox.bitrix24.portal import Portal
 from bus.sandbox.envelope import RestError
 from bus.systems.connect import Urgent
+from tests.bus.systems.conftest import Connect
 
 ROWS = [{"productName": "Чайник", "price": "980.00", "quantity": "1"}]
 CUSTOMER = {"name": "Иван Петров", "phone": "+79991234567", "email": "ivan@example.com"}
@@ -234,6 +237,25 @@ def test_an_order_that_is_linked_already_is_no_failure(crm: Urgent) -> None:
     [told] = written(crm, create(order_id="236"))
     [again] = written(crm, update(told.id, order_id="236"))
     assert again.raw["order_ids"] == ["236"]
+
+
+class Emptied(fakeredis.FakeRedis):
+    """Redis that loses all it has right before claims are looked at once more."""
+
+    def eval(self, script: str, *args: Any) -> Any:  # type: ignore[override]
+        if script == RENEW:
+            self.flushall()
+        return super().eval(script, *args)
+
+
+def test_a_customer_whose_claim_lapsed_before_he_was_added_is_not_added(
+    portal: Portal, portal_url: str, connected: Connect
+) -> None:
+    """Whoever stood still between the search and the add: another may have made him since."""
+    crm = connected("bitrix24", portal_url, redis=Emptied())
+    bad = failed(crm, create(contact=CUSTOMER))
+    assert isinstance(bad.error, NotReady)
+    assert records(portal, "contacts") == []
 
 
 def test_a_known_customer_is_linked_and_not_doubled(crm: Urgent, portal: Portal) -> None:
