@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from uuid import UUID
 
 import structlog
 
@@ -12,7 +13,7 @@ from bus import channels, points, retry
 from bus.claimed import Job
 from bus.creating import know
 from bus.envelope import version_order
-from bus.errors import BusError, Dropped, Permanent, UnknownOutcome
+from bus.errors import BusError, Dropped, NotReady, Permanent, UnknownOutcome
 from bus.ledger import deliveries, entities, history, journal, letters, records
 from bus.ledger.database import Connection
 from bus.ledger.deliveries import Later
@@ -115,8 +116,8 @@ class Settling:
             self._parts.ledger.run(lambda connection: self._returned(connection, failures))
 
     def _returned(self, connection: Connection, failures: Sequence[Failure]) -> None:
-        entities.hold(connection, [failure.job.id for failure in failures])
-        self._give_back(connection, failures)
+        now = entities.hold(connection, [failure.job.id for failure in failures])
+        self._give_back(connection, failures, now)
 
     def write(
         self, record_type: str, jobs: Sequence[Job], results: Sequence[Written | Failed], translator: Translator
@@ -220,14 +221,15 @@ class Settling:
         """Keys are locked before entities, as the path does it; so what was created comes first."""
         new = [f"{self._system}/{record_type}/{one.result.id}" for one in successes if one.job.external_id is None]
         entities.key_locks(connection, new)
-        now = entities.hold(connection, [one.job.id for one in successes])
+        jobs = [*(one.job for one in successes), *(failure.job for failure in failures)]
+        now = entities.hold(connection, [job.id for job in jobs])
         records.set_bases(connection, [_base(one, self._place(connection, record_type, one)) for one in successes])
         history.write(connection, [line for one in successes for line in _lines(one)])
         if __debug__:
             points.here("lane.settling")
         due = self._finish(connection, [one.job for one in successes if one.error is None], wrote=True)
         refused = [_refused(one, one.error) for one in successes if one.error is not None]
-        self._give_back(connection, [*failures, *refused])
+        self._give_back(connection, [*failures, *refused], now)
         made = [(now[one.job.id], self._system) for one in successes if one.job.external_id is None]
         due |= {urgent for _, urgent in deliveries.follow(connection, made)}
         again = [one.result.id for one in successes if not one.alone]
@@ -253,8 +255,10 @@ class Settling:
         for urgent in sorted(lanes):
             self._parts.bells.ring(self._system, urgent=urgent)
 
-    def _give_back(self, connection: Connection, failures: Sequence[Failure]) -> None:
+    def _give_back(self, connection: Connection, failures: Sequence[Failure], now: Mapping[UUID, UUID]) -> None:
+        """End claims, each by its error. `now`: whose records those of the entities are, which are locked."""
         later: list[Later] = []
+        self._note_late_effects(connection, failures, now)
         unsent = [failure.job for failure in failures if failure.surely_not_created]
         if unsent:
             records.broke_off(connection, self._system, unsent[0].row["lease"], [job.id for job in unsent])
@@ -276,6 +280,13 @@ class Settling:
                 again=again.isoformat() if again else None,
             )
         deliveries.postpone(connection, sorted(later, key=lambda item: item.entity_id))
+
+    def _note_late_effects(self, connection: Connection, failures: Sequence[Failure], now: Mapping[UUID, UUID]) -> None:
+        """Calls whose answers were lost may be at work yet: counted from now on, not from when their writes began."""
+        unclear = [one for one in failures if one.job.write is not None and not isinstance(one.error, NotReady)]
+        records.tell_on(connection, self._system, [now[one.job.id] for one in unclear])
+        unknown = [one.job.id for one in unclear if isinstance(one.error, UnknownOutcome)]
+        records.go_on(connection, self._system, [now[one] for one in unknown])
 
     def _bury(self, connection: Connection, failure: Failure, state: str = "dead") -> None:
         job, error, result = failure.job, failure.error, failure.result

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from bus import points
+from bus.ledger import entities
 from tests.stories.world import ROUTES, World, build
 
 FULL = {"in": "full", "out": "full"}
@@ -104,3 +107,67 @@ def heard(world: World) -> None:
     while world.wiring.lane("crm", False)._lookups.take():
         world.wiring.pipeline.process(world.bells.published)
         world.bells.published = []
+
+
+def test_a_call_whose_answer_was_lost_has_its_time_from_then_and_not_from_when_its_write_began(
+    database_url: str, broker_url: str
+) -> None:
+    """It may wait for the budget, and for calls that come before it: a part of `late_s` would have passed."""
+    with build(database_url, broker_url, limits={"backoff_base_s": 60, "backoff_cap_s": 60}) as world:
+        world.portal.faults.add({"kind": "drop_after", "method": "crm.item.add", "count": 1})
+        world.order()
+        world.shop.outbox.flush(5)
+        world.step()
+        (made,) = world.rows("SELECT creating_since FROM record WHERE system = 'crm'")
+        (call,) = [one for one in world.portal.calls.since() if one["method"] == "crm.item.add"]
+        assert made["creating_since"].timestamp() > call["unix"]
+
+
+def test_a_reading_is_final_only_when_a_call_whose_answer_was_lost_can_have_no_effect_any_more(
+    database_url: str, broker_url: str
+) -> None:
+    """What an update says is on its way from when it was sent, and not from when its write began."""
+    with build(database_url, broker_url, limits={"backoff_base_s": 60, "backoff_cap_s": 60}) as world:
+        order = world.order()
+        world.settle()
+        world.portal.faults.add({"kind": "drop_after", "method": "crm.item.update", "count": 1})
+        world.shop.act({"do": "edit_order", "id": order, "properties": {"ADDRESS": "Казань, Баумана 7"}})
+        world.shop.outbox.flush(5)
+        world.step()
+        (told,) = world.rows("SELECT told_at FROM record WHERE system = 'crm'")
+        call = [one for one in world.portal.calls.since() if one["method"] == "crm.item.update"][-1]
+        assert told["told_at"].timestamp() > call["unix"]
+
+
+def test_a_lost_call_has_its_time_also_where_its_order_was_united_with_another_meanwhile(
+    database_url: str, broker_url: str
+) -> None:
+    with build(database_url, broker_url, limits={"backoff_base_s": 60, "backoff_cap_s": 60}) as world:
+        world.portal.faults.add({"kind": "drop_after", "method": "crm.item.add", "count": 1})
+        world.order()
+        world.shop.outbox.flush(5)
+        since: list[Any] = []
+
+        def at(name: str) -> None:
+            if name == "lane.sent" and not since:
+                since.append(None)
+                unite(world)
+            elif name == "lane.settled" and since == [None]:
+                since[:] = world.rows("SELECT creating_since FROM record WHERE system = 'crm'")
+
+        points.arm(at)
+        try:
+            world.step()
+        finally:
+            points.disarm()
+        (call,) = [one for one in world.portal.calls.since() if one["method"] == "crm.item.add"]
+        assert since[0]["creating_since"].timestamp() > call["unix"]
+
+
+def unite(world: World) -> None:
+    """The order that is being made in the CRM turns out to be another one's."""
+    with world.wiring.ledger.transaction() as connection:
+        (lost,) = world.rows("SELECT entity_id FROM record WHERE system = 'crm' AND state = 'creating'")
+        kept = uuid4()
+        entities.save(connection, [entities.begun(kept, "order")])
+        entities.move(connection, lost["entity_id"], kept)
