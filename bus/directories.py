@@ -13,7 +13,7 @@ from time import monotonic
 import structlog
 from redis.exceptions import RedisError
 
-from bus.errors import BusError
+from bus.errors import BusError, Permanent
 from bus.ports import Redis
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -36,6 +36,7 @@ class Directories:
     ) -> None:
         self._client, self._ask, self._ttl_ms, self._clock = client, ask, int(ttl_s * 1000), clock
         self._near: dict[tuple[str, str], tuple[float, Mapping[str, str]]] = {}
+        self._refused: dict[tuple[str, str], float] = {}
 
     def meaning(self, system: str, table: str, code: str) -> str | None:
         """What a code is called there; a code that is not known has the directory looked at anew."""
@@ -54,7 +55,11 @@ class Directories:
 
     def refresh(self, system: str, table: str) -> Mapping[str, str]:
         """Ask the system and keep what it says. Raises what asking raises."""
-        found = {code: name for code, name in self._ask(system, table).items() if name}
+        try:
+            found = {code: name for code, name in self._ask(system, table).items() if name}
+        except Permanent:
+            self._refused[system, table] = self._clock()
+            raise
         self._near[system, table] = (self._clock(), found)
         try:
             self._client.eval(_SET, 1, _key(system, table), json.dumps(found, ensure_ascii=False), str(self._ttl_ms))
@@ -97,9 +102,12 @@ class Directories:
         """Look again, unless somebody did a moment ago; what was known otherwise.
 
         Who knows nothing at all looks in any case: whoever began a moment ago may still be waiting for the answer, and
-        meanwhile every code of the system would be unknown.
+        meanwhile every code of the system would be unknown. Who was refused for good (a scope that the webhook lacks)
+        does not: each event would cost a call.
         """
         before = self._near.get((system, table), (0.0, {}))[1]
+        if self._clock() - self._refused.get((system, table), float("-inf")) < _NEAR_S:
+            return before
         try:
             first = self._client.eval(_ONCE, 1, f"{_key(system, table)}:looked", str(int(_NEAR_S * 1000)))
             kept = None if first else self._kept(system, table)

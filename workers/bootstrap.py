@@ -21,7 +21,7 @@ from bus.bells import CeleryBells
 from bus.breaker import BY_ANSWER, Breaker
 from bus.budget import Budget
 from bus.chores import Chores
-from bus.config import Config, Settings
+from bus.config import Config, Route, Settings
 from bus.conflicts import Conflicts
 from bus.deadletters import DeadLetters
 from bus.directories import Directories
@@ -133,9 +133,13 @@ class Wiring:
         return Directories(self.redis, ask, ttl_s=self.file.limits.directory_ttl_s)
 
     def _read_directories(self) -> int:
-        kinds = {name: self.file.systems[name].kind for name in self.file.called}
-        wanted = {name: tables.directories_of(kind) for name, kind in kinds.items()}
-        return self.directories.refresh_all(wanted)
+        return self.directories.refresh_all({name: self._tables_of(name) for name in self.file.called})
+
+    def _tables_of(self, system: str) -> frozenset[str]:
+        """What is kept of its directories; a portal's users are in charge of counterparties, and have a scope apart."""
+        wanted = tables.directories_of(kind := self.file.systems[system].kind)
+        needless = kind == "bitrix24" and self.config.route(system, "counterparty") == Route()
+        return wanted - {"users"} if needless else wanted
 
     @cached_property
     def celery(self) -> Celery:

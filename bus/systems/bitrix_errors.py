@@ -44,6 +44,7 @@ class Next(StrEnum):
     TAKEN = "is there already"
     REFUSE = "will not succeed by repeating"
     DENIED = "a whole call: stop; one record: refuse"
+    BARRED = "a method that the system is nothing without: stop; any other: refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ CODES: dict[str, Rule] = {
     "application_not_found": Rule(Next.STOP, f"the webhook is not accepted: {_HOOK}"),
     "invalid_credentials": Rule(Next.STOP, f"the webhook's code is wrong or its user was dismissed: {_HOOK}"),
     "invalid_request": Rule(Next.STOP, "the system's url must be https://host/rest/<user>/<code>/"),
-    "insufficient_scope": Rule(Next.STOP, "tick the missing scope (crm, sale) in the webhook's settings"),
+    "insufficient_scope": Rule(
+        Next.BARRED, "tick the missing scope (crm, sale; task, user_basic) in the webhook's settings"
+    ),
     "user_access_error": Rule(Next.STOP, "give the webhook's user access to the application"),
     "allowed_only_intranet_user": Rule(Next.STOP, "the webhook's user must be an employee of the portal"),
     "portal_deleted": Rule(Next.STOP, "the portal was deleted: take the system out of the configuration"),
@@ -92,7 +95,7 @@ CODES: dict[str, Rule] = {
     "payment_required": Rule(Next.STOP, "the portal's tariff has ended: renew it"),
     "access_denied": Rule(Next.DENIED, "check the webhook user's rights, and that the tariff includes REST"),
     "method_confirm_waiting": Rule(Next.CONFIRM, "an administrator must allow the method in the portal"),
-    "method_confirm_denied": Rule(Next.STOP, "an administrator has forbidden the method in the portal"),
+    "method_confirm_denied": Rule(Next.BARRED, "an administrator has forbidden the method in the portal"),
     "error_method_not_found": Rule(Next.REFUSE, "the module is not installed, or the webhook lacks the method's scope"),
     "error_batch_method_not_allowed": Rule(Next.REFUSE, _BUG),
     "error_batch_length_exceeded": Rule(Next.REFUSE, _BUG),
@@ -202,8 +205,20 @@ _ENDS: dict[Next, type[BusError]] = {
 }
 
 
+_CORE = ("crm.", "sale.")
+_ALWAYS = frozenset({"batch", "profile", "scope", "server.time"})
+"""Methods that every webhook has."""
+
+
 def _settled(after: Next, refusal: Refusal) -> Next:
-    """ACCESS_DENIED is one record's in a batch and with 400; with 401, 403 or talk of tariffs it is all of REST."""
+    """What the refusal of this very method means.
+
+    ACCESS_DENIED is one record's in a batch and with 400; with 401, 403 or talk of tariffs it is all of REST. Tasks and
+    users have scopes of their own: a webhook without them carries orders and payments all the same.
+    """
+    if after is Next.BARRED:
+        method = refusal.method.lower()
+        return Next.STOP if method in _ALWAYS or method.startswith(_CORE) else Next.REFUSE
     if after is not Next.DENIED:
         return after
     commercial = any(word in refusal.text.lower() for word in _COMMERCIAL)

@@ -3,19 +3,20 @@ from typing import Any
 import pytest
 
 from bus.directories import Directories
-from bus.errors import Transient
+from bus.errors import BusError, Permanent, Transient
 
 
 class System:
     """A system that is asked for its users."""
 
     def __init__(self) -> None:
-        self.users, self.asked, self.down = {"1": "anna@example.ru"}, 0, False
+        self.users, self.asked = {"1": "anna@example.ru"}, 0
+        self.down: type[BusError] | None = None
 
     def __call__(self, system: str, table: str) -> dict[str, str]:
         self.asked += 1
         if self.down:
-            raise Transient(f"{system} {table}: away")
+            raise self.down(f"{system} {table}: away")
         return dict(self.users)
 
 
@@ -71,7 +72,7 @@ def test_a_system_that_does_not_answer_leaves_what_was_known(client: Any, system
     clock = Clock()
     directories = Directories(client, system, clock=clock)
     directories.meaning("crm", "users", "1")
-    system.down, clock.now = True, 61.0
+    system.down, clock.now = Transient, 61.0
     client.delete("directory:crm:users", "directory:crm:users:looked")
     assert directories.meaning("crm", "users", "1") == "anna@example.ru"
     assert directories.meaning("crm", "users", "9") is None
@@ -83,3 +84,13 @@ def test_what_is_known_is_told_without_asking_anybody(client: Any, system: Syste
     directories.refresh("crm", "users")
     assert Directories(client, system).called("crm", "users", "1") == "anna@example.ru"
     assert system.asked == 1
+
+
+def test_a_system_that_refuses_its_directory_for_good_is_asked_once_a_minute(client: Any, system: System) -> None:
+    clock = Clock()
+    directories = Directories(client, system, clock=clock)
+    system.down = Permanent
+    assert [directories.meaning("crm", "users", str(code)) for code in range(5)] == [None] * 5
+    assert system.asked == 1
+    system.down, clock.now = None, 61.0
+    assert directories.meaning("crm", "users", "1") == "anna@example.ru"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bus.breaker import Circuit
 from tests.stories.world import World, build
 
 RULES = "order: {comment: {policy: manual, sla_hours: 24, default: {policy: priority, order: [crm, shop]}}}"
@@ -109,6 +110,22 @@ def test_a_portal_that_refuses_the_task_leaves_the_conflict_to_the_console(world
     assert world.wiring.asking.ask()["tasks_made"] == 0
     (row,) = conflicts(world)
     assert (row["state"], row["task_state"]) == ("open", "none")
+
+
+@pytest.mark.parametrize(("method", "made"), [("user.get", 1), ("tasks.task.add", 0)])
+def test_a_scope_that_only_tasks_need_is_missed_by_tasks_alone(
+    world: World, disputed: int, method: str, made: int
+) -> None:
+    del disputed
+    refusal = {"kind": "refuse", "method": method, "error": "insufficient_scope", "status": 403}
+    world.portal.faults.add(refusal)
+    assert world.wiring.asking.ask()["tasks_made"] == made
+    assert len(tasks(world)) == made
+    assert [row["task_state"] for row in conflicts(world)] == ["there" if made else "none"]
+    assert world.wiring.breaker.state("crm").circuit is Circuit.CLOSED
+    order = world.order(paid=True)
+    world.settle()
+    assert world.deal_of(order)
 
 
 def test_a_portal_that_is_away_hands_over_when_it_is_back(world: World, disputed: int) -> None:

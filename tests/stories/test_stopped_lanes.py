@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from bus import stops
+from bus import stops, switches
 from bus.breaker import Circuit
+from bus.config import Mode
 from tests.stories.world import World, build, eventually
 
 
@@ -75,3 +76,32 @@ def test_a_lane_that_a_person_stopped_leaves_the_portal_alone(patient: World) ->
     stops.resume(wiring.ledger, wiring.breaker, wiring.bells, wiring.file, "crm", "olga")
     patient.settle()
     assert patient.deal_of(order)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_directories_of_a_portal_without_a_scope_for_users_stop_nothing(
+    database_url: str, broker_url: str, kept: bool
+) -> None:
+    """`kept`: counterparties travel, and with them those in charge of them."""
+    with build(database_url, broker_url, books=kept) as world:
+        world.portal.faults.add({"kind": "refuse", "method": "user.get", "error": "insufficient_scope", "status": 403})
+        with capture_logs() as logs:
+            world.wiring.chores.directories()
+        unread = [line["table"] for line in logs if line["event"] == "directory.not_read"]
+        assert unread == (["users"] if kept else [])
+        assert circuit(world) is Circuit.CLOSED
+        order = world.order()
+        world.settle()
+        assert world.deal_of(order)
+
+
+def test_a_portal_whose_counterparties_are_switched_on_by_command_has_its_users_read(
+    database_url: str, broker_url: str
+) -> None:
+    with build(database_url, broker_url) as world:
+        world.wiring.chores.directories()
+        assert world.wiring.directories.called("crm", "users", "1") is None
+        switches.turn(world.wiring.ledger, world.wiring.file, "crm", "counterparty", "in", Mode.FULL, "olga")
+    with build(database_url, broker_url) as world:
+        world.wiring.chores.directories()
+        assert world.wiring.directories.called("crm", "users", "1") is not None

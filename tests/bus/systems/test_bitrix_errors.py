@@ -106,6 +106,27 @@ def test_access_denied_inside_a_batch_is_about_one_record() -> None:
     assert type(made_of("ACCESS_DENIED", "Access denied", 200, inner=True)) is Permanent
 
 
+@pytest.mark.parametrize("code", ["insufficient_scope", "METHOD_CONFIRM_DENIED"])
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("crm.item.list", SystemStopped),
+        ("sale.statusLang.list", SystemStopped),
+        ("batch", SystemStopped),
+        ("profile", SystemStopped),
+        ("server.time", SystemStopped),
+        ("user.get", Permanent),
+        ("tasks.task.add", Permanent),
+    ],
+)
+def test_a_missing_scope_stops_a_system_only_where_nothing_goes_without_it(
+    code: str, inner: bool, method: str, expected: type[BusError]
+) -> None:
+    refusal = Refusal(method, code, "", 200 if inner else 403, inner)
+    assert type(error_of(refusal, writes=False, now=NOW)) is expected
+
+
 def test_an_unknown_code_inside_a_batch_is_permanent() -> None:
     assert type(made_of("SOMETHING_NEW", "", 200, inner=True)) is Permanent
 
