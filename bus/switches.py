@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bus.config import Config, Mode, Route
 from bus.errors import BadInput
 from bus.ledger import letters
@@ -24,8 +26,32 @@ def effective(connection: Connection, config: Config) -> Config:
     return config.model_copy(update={"systems": systems})
 
 
+class Switched:
+    """What is taken in, for a door: it opens while the ledger is away, too, and then nothing is known to be off.
+
+    What it takes for nothing is read for nothing, and the path overrules it; what it dropped would be lost.
+    """
+
+    def __init__(self, read: Callable[[], Config]) -> None:
+        """`read`: the configuration as the switches have it; raises Transient without a ledger."""
+        self._read = read
+        self._known: Config | None = None
+
+    def look(self) -> None:
+        """Get to know it, once. Raises what reading raises."""
+        if self._known is None:
+            self._known = self._read()
+
+    def takes(self, system: str, kind: Kind) -> bool:
+        """May it be wanted? Asks nobody."""
+        return self._known is None or self._known.route(system, kind).inward is not Mode.OFF
+
+
 def turn(ledger: Ledger, config: Config, system: str, kind: Kind, direction: str, mode: Mode, actor: str) -> None:
-    """Set one switch; workers take it up when they restart. Raises BadInput for an unknown system or direction."""
+    """Set one switch; workers and the door take it up when they restart.
+
+    Raises BadInput for an unknown system or direction.
+    """
     if system not in config.systems:
         raise BadInput(f"there is no system {system!r}; known: {', '.join(config.systems)}", field="system")
     if kind not in MODELS:

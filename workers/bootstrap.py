@@ -275,18 +275,21 @@ class Wiring:
 
     @cached_property
     def adapters(self) -> dict[str, Urgent]:
-        """An adapter for every system that has an API; nothing is connected before its first call."""
-        return self._connected(self.breaker)
+        """An adapter for every system that has an API; nothing is connected before its first call.
+
+        One that reads by itself what a system has registered for us (1C) goes by the switches.
+        """
+        return self._connected(self.breaker, self.config)
 
     @cached_property
     def direct(self) -> dict[str, Urgent]:
         """Adapters that ask a system even while its lane is left alone: for a person who wants to know now."""
-        return self._connected(None)
+        return self._connected(None, self.file)
 
-    def _connected(self, breaker: Breaker | None) -> dict[str, Urgent]:
+    def _connected(self, breaker: Breaker | None, config: Config) -> dict[str, Urgent]:
         return {
             name: connect(name, system, self.redis, breaker=breaker, egress=self.settings.egress)
-            for name, system in self.file.systems.items()
+            for name, system in config.systems.items()
             if system.url
         }
 

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated, Literal
 
@@ -22,10 +23,11 @@ from bus.channels import CHORES, ENTITY_CHANNELS, lane_queue
 from bus.cli.plain import stoppable
 from bus.cli.wiring import Wiring, wired
 from bus.config import Settings
-from bus.errors import BadInput, ConfigError
+from bus.errors import BadInput, ConfigError, Transient
 from bus.intake import connections, create_app
 from bus.intake.metrics import Meters
 from bus.ledger.database import AT_A_DOOR
+from bus.switches import Switched
 
 Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
 
@@ -138,14 +140,18 @@ def intake(
     wiring = wired(context)
     _begin(wiring.settings)
     wiring.patience = AT_A_DOOR
+    switched = Switched(lambda: wiring.config)
+    with suppress(Transient):  # GET /ready looks again
+        switched.look()
     app = create_app(
         wiring.file,
         wiring.door,
         wiring.mappings,
-        ready=lambda: _ask(wiring),
+        ready=lambda: _ask(wiring, switched),
         meters=_meters(wiring),
         exchange=wiring.exchange,
         follow=wiring.rotation.follow,
+        takes=switched.takes,
     )
     wiring.rotation.start()
     serve(app, host, port)
@@ -172,10 +178,11 @@ def _meters(wiring: Wiring) -> Meters:
     return meters
 
 
-def _ask(wiring: Wiring) -> None:
+def _ask(wiring: Wiring, switched: Switched) -> None:
     """Can events be taken? Raises Transient when not. The broker is not asked: its bells may be rung later."""
     with wiring.ledger.transaction() as connection:
         connection.execute("SELECT 1")
+    switched.look()
 
 
 def _begin(settings: Settings) -> None:

@@ -48,7 +48,7 @@ def turn(
     *,
     actor: Actor,
 ) -> None:
-    """Set one switch. Workers take it up when they are restarted."""
+    """Set one switch. Workers and the intake take it up when they are restarted."""
     wiring = wired(context)
     switches.turn(wiring.ledger, wiring.file, system, kind, direction, mode, actor)
-    typer.echo(f"{system} {kind} {direction}: {mode.value}; restart the workers to take it up")
+    typer.echo(f"{system} {kind} {direction}: {mode.value}; restart the workers and the intake to take it up")

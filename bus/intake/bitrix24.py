@@ -19,7 +19,7 @@ import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from bus.config import Mode, System
+from bus.config import System
 from bus.errors import BadInput
 from bus.intake import openapi, php_form
 from bus.intake.desk import Desk, Taken
@@ -95,7 +95,7 @@ def _deal(system: str, event: str, form: Form) -> Notification | None:
 def _party(desk: Desk, system: str, event: str, form: Form) -> Notification | None:
     """A change of a counterparty, or of a part of it."""
     part = PARTY_EVENTS.get(event)
-    if part is None or desk.config.route(system, "counterparty").inward is Mode.OFF:
+    if part is None or not desk.takes(system, "counterparty"):
         return None
     found = _addressed(form) if part == "address" else f"{part}:{_id(form, part)}"
     deleted = event in ("ONCRMCOMPANYDELETE", "ONCRMCONTACTDELETE")

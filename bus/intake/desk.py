@@ -17,6 +17,7 @@ from bus.intake.commits import GroupCommit
 from bus.intake.metrics import Meters
 from bus.intake.problems import Refused
 from bus.intake.signatures import Keyring
+from bus.model import Kind
 from bus.ports import Arrival, Mappings
 
 
@@ -38,6 +39,8 @@ class Desk:
     keyring: Keyring
     meters: Meters
     now: Callable[[], datetime]
+    takes: Callable[[str, Kind], bool]
+    """Whether a kind of a system's records may be taken in, as the switches have it."""
 
     def system(self, request: Request, name: str, kind: Literal["bitrix24", "bitrix_cms"]) -> System:
         """The system a path speaks of. Raises Refused 404 for one that is unknown or of another kind."""

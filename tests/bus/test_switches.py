@@ -4,7 +4,9 @@ import pytest
 
 from bus import switches
 from bus.config import Config, Mode
-from bus.errors import BadInput
+from bus.errors import BadInput, Transient
+from bus.model import Kind
+from bus.switches import Switched
 from tests.bus.ledger.middle import Middle, built, config, order
 
 
@@ -72,3 +74,23 @@ def test_a_switch_of_a_system_that_left_the_file_does_no_harm(middle: Middle) ->
     turn(middle, "bank", "payment", "in", Mode.OFF)
     left = config().model_copy(update={"systems": {"shop": config().systems["shop"]}})
     assert set(effective(middle, left).systems) == {"shop"}
+
+
+def test_a_door_that_opens_without_a_ledger_takes_everything_until_it_is_told(middle: Middle) -> None:
+    told: list[Config] = []
+
+    def read() -> Config:
+        if not told:
+            raise Transient("the ledger cannot be reached")
+        return told[0]
+
+    switched = Switched(read)
+    with pytest.raises(Transient):
+        switched.look()
+    assert switched.takes("crm", "counterparty")
+    turn(middle, "crm", "order", "in", Mode.OFF)
+    turn(middle, "crm", "counterparty", "in", Mode.UPDATE_ONLY)
+    told.append(effective(middle))
+    switched.look()
+    kinds: tuple[Kind, ...] = ("order", "payment", "counterparty")
+    assert [switched.takes("crm", kind) for kind in kinds] == [False, False, True]

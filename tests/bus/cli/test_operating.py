@@ -225,7 +225,7 @@ def test_a_switch_is_turned_and_shown_with_its_author(bus):
     after = bus("switch", "list")
 
     assert "olga" not in before.stdout
-    assert turned.stdout == "bank payment in: create-only; restart the workers to take it up\n"
+    assert turned.stdout == "bank payment in: create-only; restart the workers and the intake to take it up\n"
     assert "create-only" in next(line for line in after.stdout.splitlines() if "olga" in line)
     assert bus("switch", "set", "nowhere", "payment", "in", "off").stderr.startswith("there is no system 'nowhere'")
     assert bus("switch", "set", "bank", "payment", "in", "half").exit_code == 2

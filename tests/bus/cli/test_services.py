@@ -98,6 +98,20 @@ def test_the_intake_answers_after_the_commit_and_its_relay_rings(bus):
         assert process.stop() == 0, "".join(process.said)
 
 
+def test_the_intake_hears_of_counterparties_that_were_switched_on_by_command(bus):
+    bus.configure(
+        "systems: {crm: {kind: bitrix24, url: 'http://127.0.0.1:9/rest/1/crm/', application_token: token,"
+        " routes: {order: {in: full}}}}"
+    )
+    told = {"event": "ONCRMCOMPANYUPDATE", "data[FIELDS][ID]": "12", "auth[application_token]": "token"}
+    for turned, answer in (("off", {"new": 0, "known": 0}), ("full", {"new": 1, "known": 0})):
+        assert bus("switch", "set", "crm", "counterparty", "in", turned, "--actor", "olga").exit_code == 0
+        port = free_port()
+        with bus.process("intake", "--port", port) as process:
+            process.until(lambda process=process: process.hears("Uvicorn running"))
+            assert requests.post(f"http://127.0.0.1:{port}/bitrix24/crm", data=told, timeout=10).json() == answer
+
+
 def test_flower_on_loopback_shows_and_does_nothing(bus):
     bus.env["BUS_FLOWER_PASSWORD"] = "qwe5,secret"
     port = free_port()
