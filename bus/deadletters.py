@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from bus import points
 from bus.config import Config
 from bus.envelope import Event
-from bus.errors import BadInput
+from bus.errors import POISON, BadInput, BusError, unreadable
 from bus.ledger import deliveries, exchange, journal, letters
 from bus.ledger.database import Connection, Ledger, Row
 from bus.pipeline import Pipeline
 from bus.ports import Bells, Entry, Mappings, Notification, RawRecord
 from bus.translate import entry_of
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of letters that were open: numbers of those sent again, and of those left, with the reason."""
+
+    sent: list[int]
+    left: dict[int, str]
 
 
 class DeadLetters:
@@ -40,15 +49,22 @@ class DeadLetters:
             raise BadInput(f"there is no dead letter {letter_id}", field="id")
         return found
 
-    def retry(self, ids: Sequence[int], actor: str) -> int:
-        """Send letters again: an event is translated anew with today's tables, a delivery becomes due. How many.
+    def retry(self, ids: Sequence[int], actor: str) -> Retried:
+        """Send letters again: an event is translated anew with today's tables, a delivery becomes due.
 
         A letter is in one retry at most; it opens again when it fails again, and resolves when it goes through. That of
-        an exchange's file has the file imported once more.
+        an exchange's file has the file imported once more. One that cannot be read yet stays open, and holds up no
+        other.
         """
         with self._ledger.transaction() as connection:
-            taken = self._with_their_files(connection, letters.take(connection, ids, actor))
-            events = self._revived(connection, [row["event_seq"] for row in taken if row["event_seq"] is not None])
+            taken = letters.take(connection, ids, actor)
+            made, left = self._readable(connection, taken)
+            letters.leave(connection, left)
+            gone = _without_their_files(connection, taken)
+            letters.reopen(connection, list(gone))
+            left |= gone
+            taken = [row for row in taken if row["id"] not in left]
+            events = self._revived(connection, made)
             systems = {
                 row["system"]
                 for row in taken
@@ -62,17 +78,18 @@ class DeadLetters:
         for system in systems | {row["system"] for row in taken}:
             if system in self._config.systems and self._config.systems[system].url:
                 self._bells.ring(system, urgent=False)
-        return len(taken)
+        return Retried([row["id"] for row in taken], left)
 
-    def retry_cause(self, cause: str, actor: str, *, pace: Callable[[], None] = lambda: None) -> Iterator[int]:
-        """Send a whole group again, oldest first; `pace` is called before each, which makes a rate. Yields letter ids.
+    def retry_cause(self, cause: str, actor: str, *, pace: Callable[[], None] = lambda: None) -> Iterator[Retried]:
+        """Send a whole group again, oldest first; `pace` is called before each, which makes a rate. Yields each letter.
 
         Letters that joined the group meanwhile are left: they failed with today's tables.
         """
         for row in sorted(self.listing(cause=cause, limit=100_000), key=lambda row: row["id"]):
             pace()
-            if self.retry([row["id"]], actor):
-                yield row["id"]
+            retried = self.retry([row["id"]], actor)
+            if retried.sent or retried.left:
+                yield retried
 
     def discard(self, ids: Sequence[int], actor: str, reason: str) -> int:
         """End letters for good, with a reason; the record is kept. Raises BadInput without a reason. How many."""
@@ -84,19 +101,28 @@ class DeadLetters:
                 letters.acted(connection, actor, "discard", f"dead letter {row['id']}", {"reason": reason.strip()})
         return len(ended)
 
-    @staticmethod
-    def _with_their_files(connection: Connection, taken: list[Row]) -> list[Row]:
-        """Files that failed wait for their import; the letter of one that is gone, or busy, stays open."""
-        files = [row for row in taken if row["cause"] == letters.FAILED_FILE]
-        left = [row["id"] for row in files if not exchange.replay(connection, row["sent"]["file"])]
-        letters.reopen(connection, left)
-        return [row for row in taken if row["id"] not in left]
+    def _readable(self, connection: Connection, taken: list[Row]) -> tuple[dict[int, Entry | None], dict[int, str]]:
+        """What is made today of the letters' events, by number; and by letter why it cannot be sent again as yet."""
+        letter = {row["event_seq"]: row["id"] for row in taken if row["event_seq"] is not None}
+        made: dict[int, Entry | None] = {}
+        left = {
+            row["id"]: self._left_us(row["system"])
+            for row in taken
+            if row["event_seq"] is None and row["system"] not in self._config.systems
+        }
+        for row in journal.by_seq(connection, list(letter)):
+            try:
+                made[row["seq"]] = self._anew(row)
+            except (BusError, *POISON) as error:
+                left[letter[row["seq"]]] = unreadable(error)
+        return made, left
 
-    def _revived(self, connection: Connection, seqs: list[int]) -> list[Event]:
-        rows = journal.revive(connection, seqs)
+    def _revived(self, connection: Connection, made: dict[int, Entry | None]) -> list[Event]:
+        rows = journal.revive(connection, made)
         for row in rows:
-            if row["raw"] is not None:
-                journal.retranslated(connection, row["seq"], self._anew(row))
+            entry = made[row["seq"]]
+            if entry is not None and row["raw"] is not None:
+                journal.retranslated(connection, row["seq"], entry)
             elif row["erased"] and row["held"]:  # its raw record is gone: the system is asked for it
                 journal.let_go(connection, row["seq"])
                 self._ask_for(connection, row)
@@ -108,7 +134,26 @@ class DeadLetters:
             record_type, _, external_id = row["subject"].partition("/")
             journal.notify(connection, [Notification(row["source"], record_type, external_id, whole=True)])
 
-    def _anew(self, row: Row) -> Entry:
-        kind = self._config.systems[row["source"]].kind
+    def _anew(self, row: Row) -> Entry | None:
+        """What its raw record says today; None where there is none. Raises what an unreadable record raises."""
+        system = self._config.systems.get(row["source"])
+        if system is None and (row["raw"] is not None or row["kind"] == "notification"):
+            raise BadInput(self._left_us(row["source"]), field="source")
+        if system is None or row["raw"] is None:
+            return None
         record_type, _, external_id = row["subject"].partition("/")
-        return entry_of(row["source"], kind, RawRecord(record_type, external_id, row["raw"]), self._mappings)
+        return entry_of(row["source"], system.kind, RawRecord(record_type, external_id, row["raw"]), self._mappings)
+
+    @staticmethod
+    def _left_us(system: str) -> str:
+        return f"{system} is no system of the configuration any more: write it into bus.yaml again, or discard this"
+
+
+def _without_their_files(connection: Connection, taken: list[Row]) -> dict[int, str]:
+    """Files that failed wait for their import; by letter those that cannot."""
+    files = [row for row in taken if row["cause"] == letters.FAILED_FILE]
+    return {
+        row["id"]: f"file {row['sent']['file']} is gone, or is being read just now"
+        for row in files
+        if not exchange.replay(connection, row["sent"]["file"])
+    }

@@ -31,6 +31,7 @@ Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the dead letter
 Cause = Annotated[str | None, typer.Option(help="Only those of this cause, as `list` writes it.")]
 
 _MOST = 100_000
+_SHOWN = 20
 
 
 @app.command("list")
@@ -73,7 +74,8 @@ def retry(
     if cause:
         _retry_cause(letters, cause, actor, rate)
         return
-    _done("sent again", letters.retry(ids or [], actor), len(set(ids or [])))
+    retried = letters.retry(ids or [], actor)
+    _done("sent again", len(retried.sent), len(set(ids or [])), retried.left)
 
 
 @app.command()
@@ -85,16 +87,27 @@ def discard(
     actor: Actor,
 ) -> None:
     """End dead letters for good, with a reason. The record of them is kept."""
-    _done("discarded", wired(context).dead_letters.discard(ids, actor, reason), len(set(ids)))
+    _done("discarded", wired(context).dead_letters.discard(ids, actor, reason), len(set(ids)), {})
 
 
-def _done(what: str, done: int, asked: int) -> None:
+def _done(what: str, done: int, asked: int, left: dict[int, str]) -> None:
     typer.echo(f"{done} {what}")
-    if done < asked:
-        fail(
-            f"{asked - done} not: no such number, not open any more, a file that is gone or being read,"
-            " or unreadable (publish a corrected one instead)"
-        )
+    missing = asked - done - len(left)
+    why = "no such number, not open any more, or unreadable (publish a corrected one instead)"
+    _told([*_lines(left), *([f"{missing} not: {why}"] if missing else [])])
+
+
+def _told(lines: list[str]) -> None:
+    """End as failed where there is something to say."""
+    if lines:
+        fail("\n".join(lines))
+
+
+def _lines(left: dict[int, str]) -> list[str]:
+    """Those that stay open, and why: the first of them, where there are many."""
+    lines = [f"{letter} is left: {reason}" for letter, reason in list(left.items())[:_SHOWN]]
+    more = len(left) - _SHOWN
+    return [*lines, f"and {more} more: see `bus dead-letters list`"] if more > 0 else lines
 
 
 def _retry_cause(letters: DeadLetters, cause: str, actor: str, rate: float | None) -> None:
@@ -102,16 +115,20 @@ def _retry_cause(letters: DeadLetters, cause: str, actor: str, rate: float | Non
     if not total:
         fail(f"no dead letter is open with the cause {cause!r}; see `bus dead-letters list`")
     sent = 0
+    left: dict[int, str] = {}
     try:
         with stoppable(TERMINATED), screen.progress() as bar:
             task = bar.add_task("sent again", total=total)
-            for _ in letters.retry_cause(cause, actor, pace=every(1 / rate) if rate else _at_once):
-                sent += 1
+            for retried in letters.retry_cause(cause, actor, pace=every(1 / rate) if rate else _at_once):
+                sent += len(retried.sent)
+                left |= retried.left
                 bar.update(task, completed=sent)
     except KeyboardInterrupt:
-        left = len(letters.listing(cause=cause, limit=_MOST))  # the ledger knows of the one that was in hand
-        fail(f"stopped: {total - left} sent again, {left} left as they were", INTERRUPTED)
+        still = len(letters.listing(cause=cause, limit=_MOST))  # the ledger knows of the one that was in hand
+        stopped = f"stopped: {total - still} sent again, {still} left as they were"
+        fail("\n".join([*_lines(left), stopped]), INTERRUPTED)
     typer.echo(f"{sent} of {total} sent again")
+    _told(_lines(left))
 
 
 def _at_once() -> None:

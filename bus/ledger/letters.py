@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
@@ -154,6 +154,18 @@ def reopen(connection: Connection, ids: Sequence[int]) -> None:
         connection,
         "UPDATE dead_letter SET state = 'open', ended_by = NULL WHERE id = ANY(%s) AND state = 'retried'",
         [list(ids)],
+    )
+
+
+def leave(connection: Connection, left: Mapping[int, str]) -> None:
+    """Open letters again, by number, that were taken for a retry and failed at once, with what is in their way now."""
+    run(
+        connection,
+        """UPDATE dead_letter SET state = 'open', ended_by = NULL, reason = new.reason, attempts = attempts + 1,
+                  last_at = now()
+           FROM unnest(%s::bigint[], %s::text[]) AS new(letter, reason)
+           WHERE dead_letter.id = new.letter AND state = 'retried'""",
+        [list(left), list(left.values())],
     )
 
 

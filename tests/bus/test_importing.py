@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from bus.channels import CHORES
 from bus.config import Settings, from_document
+from bus.deadletters import DeadLetters
 from bus.importing import ATTEMPTS, BATCH, TASK
 from bus.ledger import exchange
 from bus.ledger.exchange import Place
@@ -240,6 +241,44 @@ def test_an_unreadable_document_can_be_retried_from_what_was_kept_of_it(house: H
     assert house.letters() == []
 
 
+MENDED = """UPDATE event SET raw = jsonb_set(raw, '{Сумма}', '"1200.00"')
+            WHERE state = 'dead' AND subject <> 'order/1001' RETURNING seq"""
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_of_letters_sent_again_one_that_still_cannot_be_read_is_left_and_the_others_go_on(
+    house: House, *, one_by_one: bool
+) -> None:
+    house.send(file_of(bad("1001"), bad("1002"), bad("1003")))
+    house.imported()
+    still, *rest = sorted(letter["id"] for letter in house.letters())
+    house.rows(MENDED)
+    house.rows("UPDATE dead_letter SET reason = 'of then' RETURNING id")
+    desk = house.wiring.dead_letters
+    done = list(desk.retry_cause("unreadable document", "anna")) if one_by_one else [desk.retry([still, *rest], "anna")]
+    house.heard()
+    assert sorted(letter for one in done for letter in one.sent) == rest
+    (letter,) = house.letters()
+    assert (letter["id"], letter["attempts"], letter["ended_by"]) == (still, 2, None)
+    assert {still: letter["reason"]} == {number: why for one in done for number, why in one.left.items()}
+    assert letter["reason"] != "of then"
+    assert house.orders() == ["1002", "1003"]
+    assert house.one("SELECT state FROM event WHERE subject = 'order/1001'") == {"state": "dead"}
+
+
+def test_letters_of_a_system_that_left_the_configuration_are_left_and_say_so(house: House) -> None:
+    house.send(file_of(bad("1001")))
+    house.imported()
+    (letter,) = house.letters()
+    wiring = house.wiring
+    systems = {name: system for name, system in wiring.config.systems.items() if name != "onec"}
+    config = wiring.config.model_copy(update={"systems": systems})
+    desk = DeadLetters(wiring.ledger, config, wiring.mappings, wiring.pipeline, wiring.bells)
+    retried = desk.retry([letter["id"]], "anna")
+    assert (retried.sent, list(retried.left)) == ([], [letter["id"]])
+    assert "onec is no system of the configuration any more" in house.letters()[0]["reason"]
+
+
 def test_a_code_that_nobody_mapped_is_held_and_the_rest_of_the_order_is_taken(house: House) -> None:
     house.send(file_of(returned("1001", **{"Статус заказа": "[Х] Неведомый"})), profile="unf")
     house.imported()
@@ -267,7 +306,7 @@ def test_a_failed_file_is_read_again_by_a_retry_of_its_letter_and_failing_again_
     file = house.send(BROKEN)
     house.imported()
     (letter,) = house.letters()
-    assert house.wiring.dead_letters.retry([letter["id"]], "anna") == 1
+    assert house.wiring.dead_letters.retry([letter["id"]], "anna").sent == [letter["id"]]
     assert house.file(file)["state"] == "waiting"
     house.imported()
     assert [(one["id"], one["attempts"]) for one in house.letters()] == [(letter["id"], 2)]
@@ -289,13 +328,14 @@ def test_a_failed_file_that_is_imported_after_all_ends_its_letter(house: House, 
     assert house.rows("SELECT 1 FROM event WHERE state = 'dead'") == []
 
 
-def test_a_letter_whose_file_is_gone_stays_open_and_counts_as_not_retried(house: House) -> None:
+def test_a_letter_whose_file_is_gone_stays_open_and_is_told_as_left(house: House) -> None:
     file = house.send(BROKEN)
     house.imported()
     house.rows("DELETE FROM exchange_file WHERE id = %s RETURNING id", file)
     (letter,) = house.letters()
-    assert house.wiring.dead_letters.retry([letter["id"]], "anna") == 0
-    assert [one["id"] for one in house.letters()] == [letter["id"]]
+    retried = house.wiring.dead_letters.retry([letter["id"]], "anna")
+    assert (retried.sent, list(retried.left)) == ([], [letter["id"]])
+    assert [(one["id"], one["reason"]) for one in house.letters()] == [(letter["id"], letter["reason"])]
 
 
 def test_an_import_that_was_lost_to_somebody_else_leaves_no_letter(house: House) -> None:

@@ -430,13 +430,14 @@ def test_an_unknown_code_is_held_and_named_and_the_rest_is_applied_until_the_tab
         letter = middle.letters()[0]
         assert "UC_STRANGE" in letter["cause"]
         assert "tables.yaml" in letter["reason"]
-        assert middle.wiring.dead_letters.retry([letter["id"]], "op") == 1
+        assert middle.wiring.dead_letters.retry([letter["id"]], "op").sent == [letter["id"]]
         middle.heard()
         again = middle.letters()[0]
         assert (again["id"], again["attempts"]) == (letter["id"], 2), "tried with the old tables it is dead again"
     (folder / "tables.yaml").write_text("bitrix24: {codes: {deal_stage: {UC_STRANGE: shipped}}}", encoding="utf-8")
     with built(database_url, config(str(folder))) as middle:
-        assert list(middle.wiring.dead_letters.retry_cause(letter["cause"], "op")) == [letter["id"]]
+        (retried,) = middle.wiring.dead_letters.retry_cause(letter["cause"], "op")
+        assert retried.sent == [letter["id"]]
         assert middle.heard() == {Outcome.APPLIED: 1}
         assert middle.fields("crm/deal/7")["status"] == "shipped"
         assert [one["id"] for one in middle.letters("resolved")] == [letter["id"]]

@@ -122,7 +122,7 @@ def test_an_unknown_stage_is_held_and_named_and_released_after_a_table_line(worl
     assert world.shop_order(order)["comments"] == "pack well"  # the rest of the record went on
     (tmp_path / "tables.yaml").write_text("bitrix24: {codes: {deal_stage: {UC_PACK: accepted}}}", encoding="utf-8")
     after = _rewired(world, mappings=tmp_path)
-    assert list(after.wiring.dead_letters.retry_cause("deal_stage 'UC_PACK'", "operator"))
+    assert [one.left for one in after.wiring.dead_letters.retry_cause("deal_stage 'UC_PACK'", "operator")] == [{}]
     after.settle()
     assert world.shop_order(order)["statusId"] == "A"
     assert world.deal_of(order)["stageId"] == "UC_PACK"  # it means accepted already: its code is kept

@@ -77,6 +77,20 @@ def test_a_whole_cause_is_sent_again_at_a_rate_and_the_others_are_left(bus, wiri
     assert states(wiring) == {first: "retried", second: "retried", third: "retried", other: "open"}
 
 
+@pytest.mark.parametrize("words", [["--cause", "deal_stage 'X'"], [1, 2]])
+def test_what_still_cannot_be_read_is_left_told_with_its_reason_and_holds_up_no_other(bus, wiring, words):
+    odd, other = dead(wiring, [1, 2])
+    with wiring.ledger.transaction() as connection:
+        query = "UPDATE event SET raw = '{}' FROM dead_letter WHERE dead_letter.id = %s AND event_seq = seq"
+        connection.execute(query, [odd])
+
+    retried = bus("dead-letters", "retry", *words)
+
+    assert (retried.exit_code, retried.stdout.startswith("1 ")) == (1, True)
+    assert f"{odd} is left: " in retried.stderr
+    assert states(wiring) == {odd: "open", other: "retried"}
+
+
 def test_a_whole_cause_can_be_stopped_after_the_one_in_hand(bus, wiring):
     first, second, third = dead(wiring, [1, 2, 3])
 
