@@ -41,7 +41,7 @@ class Reception:
         return outcomes
 
     def _take(self, channel: str, documents: list[Json]) -> Counter[Outcome]:
-        names = [_name(document) for document in documents]
+        names = [journal.named(document, "id") for document in documents]
         known = self._known({name for name in names if name})
         strangers, outcomes = [], Counter[Outcome]()
         for name, document in zip(names, documents, strict=True):

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID, uuid4
 
 from psycopg.types.json import Jsonb
@@ -105,18 +106,34 @@ def _storable(raw: Json) -> Json:
 
 
 def reject(connection: Connection, channel: str, document: Json, reason: str) -> int | None:
-    """Journal what came on a queue and is no event, as dead; None when the very same thing is there already."""
+    """Journal what came on a queue and is no event, as dead; None when the very same thing is there already.
+
+    Nothing is kept of its text where it names an erased record: it may tell of the person again.
+    """
     text = json.dumps(document, sort_keys=True, default=str)
     name = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:32]
+    record = named(document, "subject") or (None, None)
     found = one(
         connection,
-        """INSERT INTO event
-             (source, id, type, subject, channel, kind, occurred_at, raw, state, outcome, error, finished_at)
-           VALUES ('foreign', %s, 'unreadable', %s, %s, 'unreadable', now(), %s, 'dead', 'DEAD', %s, now())
-           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",
-        [name, f"message/{name}", channel, Jsonb({"text": text.replace("\\u0000", "")}), reason],
+        f"""INSERT INTO event
+             (source, id, type, subject, channel, kind, occurred_at, raw, erased, state, outcome, error, finished_at)
+           SELECT 'foreign', %s, 'unreadable', %s, %s, 'unreadable', now(), CASE WHEN gone THEN NULL ELSE %s::jsonb END,
+                  gone, 'dead', 'DEAD', %s, now()
+           FROM (SELECT {erased.known("%s::text", "%s::text")} AS gone) AS asked
+           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",  # noqa: S608 - ours
+        [name, f"message/{name}", channel, Jsonb({"text": text.replace("\\u0000", "")}), reason, *record],
     )
     return int(found["seq"]) if found else None
+
+
+def named(document: Json, by: Literal["id", "subject"]) -> tuple[str, str] | None:
+    """The source that a message gives, with its id or its subject; None where the ledger could have none of these."""
+    if not isinstance(document, dict):
+        return None
+    source, name = document.get("source"), document.get(by)
+    if isinstance(source, str) and isinstance(name, str) and (source + name).isprintable():
+        return source, name
+    return None
 
 
 @dataclass(frozen=True, slots=True)

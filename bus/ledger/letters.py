@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
+from bus.ledger import erased
 from bus.ledger.database import Connection, Row, bulk, one, rows, run
 from bus.model import Json
 
@@ -28,8 +29,15 @@ class Letter:
     attempts: int = 1
 
 
+_NOTHING_LEFT = """SELECT 1 FROM event WHERE event.seq = event_seq AND event.erased AND event.data IS NULL
+  AND event.raw IS NULL AND event.kind <> 'notification' AND right(event.type, 8) <> '.deleted'"""
+
+
 def write(connection: Connection, letters: Sequence[Letter]) -> None:
-    """Open dead letters; one that was open or retried before is opened again with its attempts added up."""
+    """Open dead letters; one that was open or retried before is opened again with its attempts added up.
+
+    That of an event of an erased record of which nothing is kept that could be sent again has ended with it.
+    """
     for target in (
         "(event_seq) WHERE event_seq IS NOT NULL",
         "(entity_id, system) WHERE event_seq IS NULL AND state <> 'discarded'",
@@ -40,15 +48,17 @@ def write(connection: Connection, letters: Sequence[Letter]) -> None:
         run(
             connection,
             f"""INSERT INTO dead_letter AS old
-                  (system, class, cause, reason, event_seq, entity_id, sent, answered, attempts)
-                SELECT system, error_class, cause, reason, event_seq, entity_id, sent, answered, attempts
+                  (system, class, cause, reason, event_seq, entity_id, sent, answered, attempts, state, ended_at)
+                SELECT system, error_class, cause, CASE WHEN over THEN %s ELSE reason END, event_seq, entity_id, sent,
+                  answered, attempts, CASE WHEN over THEN 'discarded' ELSE 'open' END, CASE WHEN over THEN now() END
                 FROM jsonb_to_recordset(%s) AS new(system text, error_class text, cause text, reason text,
-                  event_seq bigint, entity_id uuid, sent jsonb, answered jsonb, attempts integer)
-                ON CONFLICT {target} DO UPDATE SET state = 'open', class = excluded.class, cause = excluded.cause,
-                  reason = excluded.reason, sent = excluded.sent, answered = excluded.answered,
-                  entity_id = coalesce(excluded.entity_id, old.entity_id),
-                  attempts = old.attempts + excluded.attempts, last_at = now(), ended_at = NULL, ended_by = NULL""",  # noqa: S608
-            [bulk([asdict(letter) for letter in chosen])],
+                  event_seq bigint, entity_id uuid, sent jsonb, answered jsonb, attempts integer),
+                  LATERAL (SELECT error_class <> 'Unreadable' AND EXISTS ({_NOTHING_LEFT}) AS over) AS so
+                ON CONFLICT {target} DO UPDATE SET state = excluded.state, class = excluded.class,
+                  cause = excluded.cause, reason = excluded.reason, sent = excluded.sent, answered = excluded.answered,
+                  entity_id = coalesce(excluded.entity_id, old.entity_id), attempts = old.attempts + excluded.attempts,
+                  last_at = now(), ended_at = excluded.ended_at, ended_by = NULL""",  # noqa: S608 - ours
+            [erased.WHY, bulk([asdict(letter) for letter in chosen])],
         )
 
 

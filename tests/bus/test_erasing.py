@@ -1,5 +1,6 @@
 """Erasing while the bus is at work: files of exchanges, events on their way, calls that were sent, whom it concerns."""
 
+import json
 from collections.abc import Iterator
 from threading import Thread
 from typing import Any
@@ -13,6 +14,7 @@ from bus.errors import BadInput, Transient
 from bus.leased import MOST
 from bus.ledger import deliveries, entities, erased, erasing, exchange, history, journal, records
 from bus.ledger.history import Line
+from bus.merge import Outcome
 from bus.model import PERSONAL, flatten
 from bus.ports import Entry
 from tests.bus.exchanging import file_of, returned
@@ -310,6 +312,33 @@ def test_a_document_that_cannot_be_read_and_names_the_person_loses_its_raw_recor
     erase(house, "500100732259")
     assert "Мария" not in texts(house, "event")
     assert [row["state"] for row in house.rows("SELECT state FROM dead_letter")] == ["discarded"]
+
+
+def test_an_unreadable_document_of_an_erased_record_leaves_no_letter_that_could_be_sent_again(house: House) -> None:
+    house.send(file_of(of_maria("1001")))
+    house.imported()
+    erase(house, "500100732259")
+    house.send(file_of(of_maria("1001").replace("1200.00", "much")))
+    house.imported()
+    assert house.letters() == []
+    told = house.one("SELECT id, state, reason, ended_at IS NOT NULL AS ended FROM dead_letter")
+    assert (told["state"], told["reason"], told["ended"]) == ("discarded", erased.WHY, True)
+    assert house.wiring.dead_letters.retry([told["id"]], "anna").sent == []
+    assert house.rows("SELECT 1 FROM event WHERE state = 'dead' AND raw IS NOT NULL") == []
+
+
+@pytest.mark.parametrize("channel", ["orders", "deals"])
+def test_a_message_that_cannot_be_taken_brings_nothing_of_an_erased_person_back(middle: Middle, channel: str) -> None:
+    middle.take(order(1, number="1", customer=BUYER))
+    erase(middle, None, "1")
+    event = order(1, at="2026-10-07T10:00:00Z", number="1", customer=BUYER)
+    message = json.loads(event.model_dump_json(exclude_none=True))
+    if channel == "orders":
+        message["data"]["junk"] = 1
+    assert middle.reception.take(channel, message) == {Outcome.DEAD: 1}
+    assert "9123456780" not in texts(middle, "event", "dead_letter")
+    (letter,) = middle.letters()
+    assert letter["class"] == "Unreadable", "its producer is to know: of an order the rest is taken in still"
 
 
 def test_a_held_letter_of_an_erased_order_is_answered_by_asking_the_system_again(middle: Middle) -> None:
