@@ -25,6 +25,8 @@ from pydantic import (
 )
 
 Json = Any
+MAX_DEPTH = 32
+"""Levels of objects and lists in what anybody sends us; an event has five."""
 Fields = dict[str, Json]
 Kind = Literal["order", "payment", "counterparty"]
 
@@ -263,6 +265,19 @@ PERSONAL: dict[Kind, frozenset[str]] = {
 }
 
 _NESTED = ("customer", "delivery")
+
+
+def too_deep(document: Json) -> bool:
+    """Is a document nested deeper than MAX_DEPTH levels? Asked level by level: what is, would end a recursion."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in _children(node)]
+    return bool(level)
+
+
+def _children(node: Json) -> list[Json]:
+    within = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return [child for child in within if isinstance(child, dict | list)]
 
 
 def flatten(kind: Kind, data: Mapping[str, Json]) -> Fields:

@@ -8,12 +8,12 @@ from collections.abc import Collection
 import structlog
 
 from bus.envelope import Event, parse
-from bus.errors import BadInput
+from bus.errors import POISON, BadInput, unreadable
 from bus.ledger import journal, letters
 from bus.ledger.database import Ledger
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
-from bus.model import Json
+from bus.model import MAX_DEPTH, Json, too_deep
 from bus.pipeline import Pipeline
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
@@ -49,14 +49,18 @@ class Reception:
                 continue
             try:
                 strangers.append(self._strange(channel, document))
-            except BadInput as error:
-                self._reject(channel, document, str(error))
+            except (BadInput, *POISON) as error:
+                self._reject(channel, _cut(document, MAX_DEPTH), unreadable(error))
                 outcomes[Outcome.DEAD] += 1
         ours = [place.seq for place in known.values() if place.pending]
         return outcomes + self._pipeline.apply([*ours, *self._pipeline.journaled(strangers)])
 
     def _strange(self, channel: str, document: Json) -> Event:
         """An event that the journal does not have. Raises BadInput; only the ledger speaks for the bus itself."""
+        if too_deep(document):
+            raise BadInput(
+                f"it is nested deeper than {MAX_DEPTH} levels: what is deeper was cut off, send it again flat"
+            )
         event = parse(document)
         if event.source == "bus":
             raise BadInput("source: bus is the bus's own name, and it never said this", field="source")
@@ -81,11 +85,9 @@ class Reception:
         log.warning("message.unreadable", channel=channel, reason=reason)
 
 
-def _name(document: Json) -> tuple[str, str] | None:
-    """The (source, id) that a message gives; None where it gives none that the journal could have."""
-    if not isinstance(document, dict):
-        return None
-    source, name = document.get("source"), document.get("id")
-    if isinstance(source, str) and isinstance(name, str) and (source + name).isprintable():
-        return source, name
-    return None
+def _cut(value: Json, levels: int) -> Json:
+    if isinstance(value, dict):
+        return {name: _cut(inner, levels - 1) for name, inner in value.items()} if levels else "…"
+    if isinstance(value, list):
+        return [_cut(inner, levels - 1) for inner in value] if levels else "…"
+    return value

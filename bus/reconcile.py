@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -201,6 +201,9 @@ class Reconcile:
         except BusError as error:
             report.error = str(error)
             log.warning("reconcile.system_failed", system=report.system, reason=str(error))
+        except POISON as error:  # an answer of a shape that nobody foresaw: the other systems are read all the same
+            report.error = unreadable(error)
+            log.exception("reconcile.system_failed", system=report.system, reason=report.error)
 
     def _record_type(
         self, run_id: int | None, adapter: Adapter, record_type: str, report: Report, *, full: bool, strangers: bool
@@ -259,11 +262,11 @@ class Reconcile:
         strangers: bool,
     ) -> list[datetime]:
         kind = self._config.systems[adapter.system].kind
-        seen: list[Entry] = []
+        seen: list[tuple[RawRecord, list[Entry]]] = []
         times = []
         for record in page:
             if record.gone:
-                seen.append(self._removal(adapter.system, kind, record, asked_at))
+                seen.append((record, [self._removal(adapter.system, kind, record, asked_at)]))
                 continue
             try:
                 made = entries(adapter.system, kind, record, self._mappings, observed_at=asked_at)
@@ -271,13 +274,11 @@ class Reconcile:
                 self._unreadable(adapter.system, record, error, report)
                 continue
             times.append(made[0].event.time)
-            seen += made
+            seen.append((record, made))
             _count(report, made[0].event)
         if __debug__:
             points.here("reconcile.read")
-        with self._ledger.transaction() as connection:
-            drifts = [] if run_id is None else self._drifts(connection, adapter.system, seen)
-            new = take_in(connection, seen, strangers=strangers)
+        drifts, new = self._taken_in(adapter.system, seen, report, counts=run_id is not None, strangers=strangers)
         if __debug__:
             points.here("reconcile.journaled")
         self._pipeline.process(new)
@@ -286,6 +287,31 @@ class Reconcile:
         if run_id is not None:
             self._note(run_id, drifts, {event.subject for event in new}, report)
         return times
+
+    def _taken_in(
+        self,
+        system: str,
+        seen: Sequence[tuple[RawRecord, list[Entry]]],
+        report: Report,
+        *,
+        counts: bool,
+        strangers: bool,
+    ) -> tuple[list[Drift], list[Event]]:
+        """What records drifted in, and the events that they became; one that cannot be journaled harms no other."""
+        told = [entry for _, some in seen for entry in some]
+
+        def take(connection: Connection) -> tuple[list[Drift], list[Event]]:
+            drifts = self._drifts(connection, system, told) if counts else []
+            return drifts, take_in(connection, told, strangers=strangers)
+
+        try:
+            return self._ledger.run(take)
+        except POISON as error:
+            if len(seen) == 1:
+                self._unreadable(system, seen[0][0], error, report)
+                return [], []
+        apart = [self._taken_in(system, [one], report, counts=counts, strangers=strangers) for one in seen]
+        return [drift for drifts, _ in apart for drift in drifts], [event for _, events in apart for event in events]
 
     def _unreadable(self, system: str, record: RawRecord, error: Exception, report: Report) -> None:
         """Its lane looks at it, and a dead letter says why it cannot be read: one, however many runs come upon it."""

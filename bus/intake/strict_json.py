@@ -14,9 +14,8 @@ from http import HTTPStatus
 
 from bus.errors import BadInput
 from bus.intake.problems import Refused
-from bus.model import Json
+from bus.model import MAX_DEPTH, Json, too_deep
 
-MAX_DEPTH = 32
 MAX_DIGITS = 19
 
 _SUSPICIOUS = re.compile(r"\\u(?:0000|d)", re.IGNORECASE)
@@ -34,7 +33,8 @@ def loads(text: str, root: str = "") -> Json:
         raise _refused(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
         raise _too_deep() from None
-    _refuse_depth(document)
+    if too_deep(document):
+        raise _too_deep()
     if _SUSPICIOUS.search(text):
         _refuse_unstorable(document, root)
     return document
@@ -65,20 +65,6 @@ def _constant(name: str) -> Json:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant)
-
-
-def _refuse_depth(document: Json) -> None:
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        level = [child for node in level for child in _children(node)]
-        if not level:
-            return
-    raise _too_deep()
-
-
-def _children(node: Json) -> list[Json]:
-    within = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [child for child in within if isinstance(child, dict | list)]
 
 
 def _refuse_unstorable(document: Json, root: str) -> None:

@@ -51,6 +51,13 @@ def test_what_was_received_stays_in_the_journal_though_the_merge_fails(middle: M
     assert middle.heard()[Outcome.APPLIED] == 1
 
 
+def nested(depth: int) -> object:
+    value: object = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 UNREADABLE = [
     None,
     "text",
@@ -65,6 +72,7 @@ UNREADABLE = [
     message(order(1), data={"comment": "a\x00b"}),
     message(order(1), time="0001-01-01T00:00:00+03:00"),
     message(order(1), type="order.exploded"),
+    *(message(order(depth), data={"comment": "x", "junk": nested(depth)}) for depth in (40, 600, 900, 3000)),
 ]
 
 

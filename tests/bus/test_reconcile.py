@@ -40,6 +40,15 @@ class Portal:
             raise self.error
 
 
+class Shop(Portal):
+    """A shop in which nothing changed."""
+
+    def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+        assert record_type in ("order", "payment")
+        self.asked.append(since)
+        yield from ()
+
+
 def raw(number: int, comment: str, minute: int = 0, **item: Any) -> RawRecord:
     updated = (NOON + timedelta(minutes=minute)).isoformat()
     fields = {"id": number, "updatedTime": updated, "comments": comment, "categoryId": 0, "stageId": "NEW"} | item
@@ -157,18 +166,30 @@ def test_a_full_run_that_broke_off_moves_no_cursor(middle: Middle) -> None:
 def test_a_system_in_trouble_is_reported_what_it_said_before_is_kept_and_the_others_are_asked(middle: Middle) -> None:
     broken = Portal(pages=[[raw(7, "a")]], error=Transient("503"))
 
-    class Shop(Portal):
-        def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
-            assert record_type in ("order", "payment")
-            self.asked.append(since)
-            yield from ()
-
     shop = Shop("shop", "bitrix_cms")
     found = report(middle, broken, shop)
     assert found["crm"]["error"] == "503"
     assert found["shop"]["error"] is None
     assert shop.asked
     assert middle.fields("crm/deal/7")["comment"] == "a"
+
+
+@pytest.mark.parametrize("odd", [KeyError("items"), ValueError("no time"), TypeError("a list")])
+def test_an_answer_of_a_shape_that_nobody_foresaw_is_its_system_s_trouble_alone(middle: Middle, odd: Exception) -> None:
+    shop = Shop("shop", "bitrix_cms")
+    found = report(middle, Portal(pages=[[raw(7, "a")]], error=odd), shop)
+    assert found["crm"]["error"] == f"cannot be read: {type(odd).__name__}"
+    assert shop.asked
+    assert middle.fields("crm/deal/7")["comment"] == "a"
+    assert middle.one("SELECT finished_at FROM run")["finished_at"] is not None
+
+
+def test_a_record_that_cannot_be_journaled_hides_no_other_of_its_page(middle: Middle) -> None:
+    half = raw(7, "a", ufCrmWhatever="half an emoji \ud83d")
+    found = report(middle, Portal(pages=[[raw(6, "b"), half, raw(8, "b")]]))["crm"]
+    assert (found["error"], found["unreadable"]) == (None, 1)
+    assert looked_at(middle) == ["deal/7"]
+    assert [middle.fields(f"crm/deal/{one}")["comment"] for one in (6, 8)] == ["b", "b"]
 
 
 def test_one_record_that_cannot_be_read_hides_no_other(middle: Middle) -> None:
