@@ -46,6 +46,7 @@ class Report:
     """What one run found in one system: how many records were read, their sums and statuses, and what drifted why.
 
     `unreadable`: records that are there and cannot be read. Each is a dead letter, or on its way to be one.
+    `waived`: those of them whose letter a person discarded.
     """
 
     system: str
@@ -56,6 +57,7 @@ class Report:
     healed: int = 0
     waiting: int = 0
     unreadable: int = 0
+    waived: int = 0
     error: str | None = None
 
 
@@ -148,6 +150,8 @@ class Reconcile:
     def _heal(self, run_id: int, reports: list[Report], lost: Forgotten) -> None:
         """The ledger comes from a backup. Once all systems were read whole, in one run, what is due may be written.
 
+        One record that cannot be read may be what we made or booked since, and would be made again; not so where a
+        person discarded its letter.
         What hangs on a system that could not be read is strange to all others. First are read records that begin
         something, then those that only add to it, at last those that are written and not listened to: only so is known
         which of them are there already, and of what.
@@ -156,8 +160,10 @@ class Reconcile:
         for chosen in (_begins, _adds, _only_written):
             for report in reports:
                 self._system(run_id, report, chosen, full=True, strangers=True)
-        if failed := [report.system for report in reports if report.error]:
-            log.warning("reconcile.not_healed", systems=failed, why="nothing is written before all was read in one run")
+        failed = [report.system for report in reports if report.error]
+        unread = sum(report.unreadable - report.waived for report in reports)
+        if failed or unread:
+            log.warning("reconcile.not_healed", systems=failed, unreadable=unread, why=restored.WHY)
         else:
             self._ledger.run(restored.heal)
             log.info("reconcile.healed", since=lost.since.isoformat())
@@ -322,6 +328,8 @@ class Reconcile:
         with self._ledger.transaction() as connection:
             if not letters.of_look(connection, system, subject, reason):
                 journal.notify(connection, [Notification(system, record.type, record.id)])
+            elif letters.waived(connection, system, subject, reason):
+                report.waived += 1
 
     def _removal(self, system: str, kind: str, record: RawRecord, at: datetime) -> Entry:
         event_type = self._mappings.translator(kind, record.type).EVENT

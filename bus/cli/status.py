@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -64,10 +65,9 @@ def _look(connection: Connection) -> dict[str, Any]:
 
 def _show(found: dict[str, Any]) -> None:
     if found["restored_to"]:
-        say = (
-            f"restored to {screen.plain(found['restored_to'])} UTC: nothing is written until a reconciliation read all"
-        )
-        screen.out().print(say)
+        since = screen.plain(found["restored_to"])
+        say = f"restored to {since} UTC: nothing is written until a reconciliation read all"
+        screen.out().print(say + _unread(found["last_reconcile"], found["restored_to"]))
     outcomes = ", ".join(f"{count} {name}" for name, count in found["outcomes_today"].items())
     today = found["events"].pop("done_today")
     states = [*found["events"].items(), ("done in the last 24 h", f"{today}: {outcomes}" if outcomes else today)]
@@ -93,6 +93,17 @@ def _show(found: dict[str, Any]) -> None:
     screen.out().print(f"questions (who is this?): {asked['open']} open{late}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
     screen.out().print(f"last backup: {_backup(found['last_backup'])}")
+
+
+def _unread(row: dict[str, Any] | None, since: datetime) -> str:
+    """What the last run could not read: a restored ledger is held by it. A run of before was one in the lost ledger."""
+    systems = row["report"].get("systems", ()) if row and row["started_at"] > since else ()
+    unread = sum(system.get("unreadable", 0) - system.get("waived", 0) for system in systems)
+    if not unread:
+        return ""
+    return (
+        f"; {unread} records could not be read: mend and retry (or discard) their dead letters, `bus reconcile --full`"
+    )
 
 
 def _circuit(found: dict[str, Any]) -> str:

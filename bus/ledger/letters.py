@@ -114,6 +114,18 @@ def of_look(connection: Connection, system: str, subject: str, reason: str) -> b
     return bool(found)
 
 
+def waived(connection: Connection, system: str, subject: str, reason: str) -> bool:
+    """Whether a person discarded the letter which tells, for this reason, that a record could not be read."""
+    found = rows(
+        connection,
+        """SELECT 1 FROM event JOIN dead_letter AS letter ON letter.event_seq = event.seq
+           WHERE event.source = %s AND event.subject = %s AND event.state <> 'done' AND event.kind = 'notification'
+             AND letter.state = 'discarded' AND letter.reason = %s LIMIT 1""",
+        [system, subject, reason],
+    )
+    return bool(found)
+
+
 def groups(connection: Connection) -> list[Row]:
     """Open letters by cause, the largest group first."""
     return rows(

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from bus.ledger import deliveries
 from bus.ledger.database import Connection, Row, one, rows, run
+from bus.ledger.restored import HELD
 
 _LEASE_S = 3600
 """An offer may be worked on for long, and the next question takes it back anyway."""
@@ -65,11 +66,11 @@ def held(connection: Connection, system: str, lease: UUID) -> list[Row]:
 
 
 def waiting(connection: Connection, system: str) -> bool:
-    """Is anything due that could be offered now?"""
+    """Is anything due that could be offered now? Nothing is while a restored ledger is held: it is not claimed."""
     found = one(
         connection,
-        """SELECT 1 AS there FROM delivery WHERE state = 'due' AND system = %s AND due_at <= now()
-             AND (lease IS NULL OR lease_until < now()) LIMIT 1""",
+        f"""SELECT 1 AS there FROM delivery WHERE state = 'due' AND system = %s AND due_at <= now()
+             AND (lease IS NULL OR lease_until < now()) AND NOT {HELD} LIMIT 1""",  # noqa: S608 - ours
         [system],
     )
     return found is not None

@@ -5,7 +5,8 @@ this very table. There it says nothing. In whatever is made of the dump, by whom
 then the line says that all since that moment is forgotten. So there is no moment in which a worker could take such a
 ledger for the whole truth.
 
-Held, until one full reading of all systems is merged: deliveries (bus.ledger.deliveries.claim) and tasks for people.
+Held, until one full reading of all systems is merged: deliveries (bus.ledger.deliveries.claim) and tasks for people. A
+record that could not be read holds them too, unless a person discarded its letter.
 What was booked, created or written since the backup is not in the ledger; done again it would be there twice.
 """
 
@@ -26,7 +27,10 @@ _THIS = """(SELECT system_identifier || '/' || pg_database.oid || '/' || 'run'::
 _OPEN = f"what = 'restore' AND finished_at IS NULL AND report ->> 'ledger' IS DISTINCT FROM {_THIS}"
 HELD = f"EXISTS (SELECT 1 FROM run WHERE {_OPEN})"  # noqa: S608 - ours
 """In SQL: is this ledger restored, and not healed yet? Asked once per statement, of an index."""
-
+WHY = (
+    "nothing is written before all was read in one run; records that cannot be read are dead letters:"
+    " mend and retry, or discard, each, then `bus reconcile --full`"
+)
 
 _BACKUP = 0x1B08
 """With a line's number: the lock of whoever makes that backup, as long as he does."""

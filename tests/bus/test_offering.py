@@ -1,6 +1,7 @@
 """What a 1C fetches: offered until it says that it has it, agreed on then, and nothing twice."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from threading import Barrier, Thread
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from bus.config import Settings, from_document
-from bus.ledger import entities, exchange, offers, records
+from bus.ledger import entities, exchange, offers, records, restored
 from bus.ledger.exchange import Place
 from bus.offering import Offering
 from tests.bus.exchanging import Bells, Bus, document, file_of, returned
@@ -266,6 +267,17 @@ def test_nothing_is_offered_while_what_1c_sent_before_is_not_merged(unf: House) 
     unf.heard()
     assert unf.fields("shop/order/1001")["comment"] == "после обеда"
     assert unf.fetched() == ["1001"]
+
+
+def test_nothing_waits_to_be_fetched_while_a_restored_ledger_is_held(unf: House) -> None:
+    """1C, told that something waits, asks for it, is given nothing and asks again, without a pause."""
+    unf.take(sold("1001"))
+    with unf.ledger.transaction() as connection:
+        restored.mark(connection, datetime.now(UTC))
+    assert (unf.offering.waiting("onec"), unf.fetched()) == (False, [])
+    with unf.ledger.transaction() as connection:
+        restored.heal(connection)
+    assert (unf.offering.waiting("onec"), unf.fetched()) == (True, ["1001"])
 
 
 def test_a_success_after_nothing_was_offered_agrees_on_nothing_of_before(unf: House) -> None:

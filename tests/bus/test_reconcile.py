@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.errors import Transient
-from bus.ledger import journal, letters
+from bus.ledger import journal, letters, restored
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
@@ -302,6 +302,43 @@ def test_what_a_letter_tells_of_already_is_not_looked_at_each_night(middle: Midd
     middle.wiring.dead_letters.discard([letter], "op", "a test order")
     report(middle, portal, full=True)
     assert looked_at(middle) == []
+
+
+def restored_then(middle: Middle) -> None:
+    """The ledger was restored, and late calls of the lost one have long ended."""
+    with middle.ledger.transaction() as connection:
+        restored.mark(connection, datetime.now(UTC) - timedelta(days=1))
+    middle.rows(
+        """UPDATE run SET report = report || '{"noticed_at": "2020-01-01T00:00:00+00:00"}' WHERE what = 'restore'"""
+    )
+
+
+def held(middle: Middle) -> bool:
+    with middle.ledger.transaction() as connection:
+        return restored.since(connection) is not None
+
+
+def test_a_restored_ledger_is_held_while_a_record_cannot_be_read_and_no_longer(middle: Middle) -> None:
+    restored_then(middle)
+    with capture_logs() as logs:
+        report(middle, Portal(pages=[[unreadable(7), raw(8, "b")]]))
+    assert held(middle)
+    (told,) = [line for line in logs if line["event"] == "reconcile.not_healed"]
+    assert (told["systems"], told["unreadable"]) == ([], 1)
+    report(middle, Portal(pages=[[raw(7, "a"), raw(8, "b")]]))
+    assert not held(middle)
+
+
+def test_a_record_whose_letter_a_person_discarded_holds_no_restored_ledger(middle: Middle) -> None:
+    restored_then(middle)
+    portal = Portal(pages=[[unreadable(7)]])
+    report(middle, portal)
+    letter = buried(middle, WHY)
+    report(middle, portal)
+    assert held(middle)
+    middle.wiring.dead_letters.discard([letter], "op", "a test order")
+    found = report(middle, portal)["crm"]
+    assert (found["unreadable"], found["waived"], held(middle)) == (1, 1, False)
 
 
 def test_a_letter_that_was_discarded_is_silent_of_its_own_trouble_only(middle: Middle) -> None:

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 
 from bus.cli.letters import every
 from bus.envelope import parse
-from bus.ledger import conflicts, entities, journal, letters, records
+from bus.ledger import conflicts, entities, journal, letters, records, restored
 from bus.ledger.conflicts import Question
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
@@ -268,6 +268,23 @@ def test_runs_and_the_status_count_what_could_not_be_read(bus, wiring):
     assert "unreadable" in listed.stdout
     assert "│ 3 " in newer.stdout
     assert "0 drifted, 3 unreadable" in bus("status").stdout
+
+
+def test_the_status_of_a_restored_ledger_tells_how_many_records_hold_it_and_what_to_do(bus, wiring):
+    read = {"system": "crm", "missed": 0, "waiting": 0, "unreadable": 3, "waived": 1}
+    run = "INSERT INTO run (what, started_at, finished_at, report) VALUES ('reconcile', %s, now(), %s)"
+    with wiring.ledger.transaction() as connection:
+        connection.execute(run, [datetime.now(UTC) - timedelta(hours=2), Jsonb({"systems": [read]})])
+        restored.mark(connection, datetime.now(UTC) - timedelta(hours=1))
+
+    lost = " ".join(bus("status").stdout.split())
+    with wiring.ledger.transaction() as connection:
+        connection.execute(run, [datetime.now(UTC), Jsonb({"systems": [read]})])
+    after = " ".join(bus("status").stdout.split())
+
+    assert "could not be read" not in lost
+    assert "2 records could not be read: mend and retry (or discard) their dead letters" in after
+    assert "bus reconcile --full" in after
 
 
 def test_a_system_that_cannot_be_read_fails_the_reconciliation(bus):

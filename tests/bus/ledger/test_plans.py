@@ -188,6 +188,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "deletions": lambda connection: tombstones.coming(connection, [("bank", f"payment/{at}") for at in range(50)]),
     "bury": lambda connection: tombstones.put(connection, {("bank", f"payment/{at}"): _STONE for at in range(50)}),
     "letter of a look": lambda connection: letters.of_look(connection, "shop", "order/7", "no"),
+    "discarded letter of a look": lambda connection: letters.waived(connection, "shop", "order/7", "no"),
     "unfinished files": lambda connection: exchange.unfinished(connection, "onec"),
     "page": lambda connection: entities.page(connection, uuid4()),
     "bases": lambda connection: records.bases(connection, "crm", "deal", [f"{at}" for at in range(50)]),
