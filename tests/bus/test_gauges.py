@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from time import time
 from typing import Any
 
 import pytest
@@ -31,8 +32,12 @@ def client(broker_url: str) -> Iterator[Any]:
         yield made
 
 
+NOW = time()
+
+
 def budget(client: Any, system: str, rate: Rate) -> Budget:
-    return Budget(client, rate, system=system, portal=f"{system}.example")
+    """Its clock stands still: with each second that begins, a bucket's level falls."""
+    return Budget(client, rate, system=system, portal=f"{system}.example", clock=lambda: NOW)
 
 
 @pytest.fixture
