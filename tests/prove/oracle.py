@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, Final, Literal
 
 from tests.prove.oracle_money import BOOKS, Telling, payment_statuses, sums
@@ -105,7 +106,7 @@ class Oracle:
             last = _last_of(system, words)
             if last is None:
                 continue
-            last = words[last.index] = replace(last, heard=True)
+            last = words[last.index] = replace(last, heard=not _goes_back(last, words))
             if last.timing == "known":
                 words[last.index] = replace(last, latest=max(last.latest, _second(at)), timing="fixed")
             elif last.timing == "untold":
@@ -121,7 +122,7 @@ class Oracle:
             mine = [word for word in words if word.system == system]
             before = [word for word in mine if word.earliest < _second(as_of)]
             if before and not any(word.earliest == _second(as_of) for word in mine):
-                word = replace(before[-1], heard=True)
+                word = replace(before[-1], heard=not _goes_back(before[-1], words))
                 noted = word.timing == "known"
                 words[word.index] = replace(word, latest=_second(as_of), timing="fixed") if noted else word
 
@@ -432,6 +433,14 @@ def _amount(value: Any) -> Decimal | None:
     if value is None:
         return None
     return Decimal(value["amount"] if isinstance(value, Mapping) else value)
+
+
+def _goes_back(word: Word, words: list[Word]) -> bool:
+    """It says what its system had said before words that nobody heard: whoever reads it sees that nothing changed."""
+    mine = [other for other in words if other.system == word.system and other.index < word.index]
+    unheard = list(takewhile(lambda other: not other.heard, reversed(mine)))
+    last_heard = mine[: len(mine) - len(unheard)][-1:]
+    return word.sealed in {other.sealed for other in [*unheard, *last_heard]}
 
 
 def _with_skipping(words: list[Word]) -> list[Word]:

@@ -476,3 +476,15 @@ def test_it_counts_how_often_it_leaves_one_value_only():
     oracle.edited("crm", "order", KEY, "status", "new", "cancelled", at(2))
     oracle.admissible("order", KEY, "status")
     assert oracle.sharpness() == (1, 2)
+
+
+def test_a_step_back_that_was_heard_and_the_step_forth_was_not_may_tell_of_no_change():
+    """The second message overtook the first: what it says the bus knew before the manager spoke."""
+    oracle = an_oracle(comment="o")
+    oracle.edited("shop", "order", KEY, "comment", "o", "x", at(1))
+    oracle.heard("shop", "order", KEY, at(2))
+    oracle.edited("crm", "order", KEY, "comment", "o", "m", at(20))
+    oracle.edited("shop", "order", KEY, "comment", "x", "y", at(30))
+    oracle.edited("shop", "order", KEY, "comment", "y", "x", at(40))
+    oracle.heard("shop", "order", KEY, at(41))
+    assert oracle.admissible("order", KEY, "comment").values == ("m", "x", "y")  # either of the two may be unheard
