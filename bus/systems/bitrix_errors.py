@@ -43,7 +43,7 @@ class Next(StrEnum):
     ABSENT = "no such record"
     TAKEN = "is there already"
     REFUSE = "will not succeed by repeating"
-    DENIED = "a whole call: stop; one record: refuse"
+    DENIED = "a whole call of such a method: stop; one record, or any other method: refuse"
     BARRED = "a method that the system is nothing without: stop; any other: refuse"
 
 
@@ -214,16 +214,17 @@ def _settled(after: Next, refusal: Refusal) -> Next:
     """What the refusal of this very method means.
 
     ACCESS_DENIED is one record's in a batch and with 400; with 401, 403 or talk of tariffs it is all of REST. Tasks and
-    users have scopes of their own: a webhook without them carries orders and payments all the same.
+    users have scopes and rights of their own: a webhook without them carries orders and payments all the same, and
+    where it is all of REST, the next call says so too.
     """
-    if after is Next.BARRED:
-        method = refusal.method.lower()
-        return Next.STOP if method in _ALWAYS or method.startswith(_CORE) else Next.REFUSE
-    if after is not Next.DENIED:
+    if after not in (Next.BARRED, Next.DENIED):
         return after
-    commercial = any(word in refusal.text.lower() for word in _COMMERCIAL)
-    whole = not refusal.inner and refusal.status in (401, 403)
-    return Next.STOP if whole or commercial else Next.REFUSE
+    method = refusal.method.lower()
+    whole = method in _ALWAYS or method.startswith(_CORE)
+    if after is Next.DENIED:
+        commercial = any(word in refusal.text.lower() for word in _COMMERCIAL)
+        whole = whole and (commercial or (not refusal.inner and refusal.status in (401, 403)))
+    return Next.STOP if whole else Next.REFUSE
 
 
 def _said(refusal: Refusal, rule: Rule) -> tuple[str, str, dict[str, object]]:

@@ -127,6 +127,23 @@ def test_a_missing_scope_stops_a_system_only_where_nothing_goes_without_it(
     assert type(error_of(refusal, writes=False, now=NOW)) is expected
 
 
+@pytest.mark.parametrize("text", ["Access denied", "REST API is available only by subscription"])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("crm.item.list", SystemStopped),
+        ("batch", SystemStopped),
+        ("tasks.task.add", Permanent),
+        ("user.get", Permanent),
+    ],
+)
+def test_who_may_not_see_tasks_or_users_carries_orders_all_the_same(
+    method: str, expected: type[BusError], text: str
+) -> None:
+    refusal = Refusal(method, "ACCESS_DENIED", text, 403)
+    assert type(error_of(refusal, writes=True, now=NOW)) is expected
+
+
 def test_an_unknown_code_inside_a_batch_is_permanent() -> None:
     assert type(made_of("SOMETHING_NEW", "", 200, inner=True)) is Permanent
 
