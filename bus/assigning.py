@@ -171,7 +171,7 @@ class Assigner:
         for row in rows(connection, _UNCOUNTED, [system]):
             back = row["data"].get("status") == PaymentState.REFUND
             amount = money(row["data"].get("amount"))
-            self._claim(UUID(row["data"]["order"]["id"]), -amount if back else amount)
+            self._claim(row["now"], -amount if back else amount)
 
     def assign(self, received: Received) -> Assigned:
         """The order of one of the batch. What is assigned here counts as paid for the next."""
@@ -276,9 +276,12 @@ def _candidates(received: Received, named: Iterable[Order], of_payer: Iterable[O
 
 
 _UNCOUNTED = """
-    SELECT data FROM event WHERE source = %s AND kind = 'payment' AND state IN ('pending', 'waiting')
-      AND data -> 'order' ->> 'system' = 'bus'"""
-"""Of one system, by its index over what has not ended."""
+    WITH told AS MATERIALIZED (
+      SELECT data FROM event WHERE source = %s AND kind = 'payment' AND state IN ('pending', 'waiting')
+        AND data -> 'order' ->> 'system' = 'bus')
+    SELECT data, coalesce(merged_into, id) AS now FROM told
+      JOIN entity ON id = (data -> 'order' ->> 'id')::uuid"""
+"""Of one system, by its index over what has not ended, and the order that each is for, be it united since."""
 _PAID = "coalesce((fields -> 'paid_total' ->> 'amount')::numeric, 0)"
 _OPEN = f"coalesce((fields -> 'total' ->> 'amount')::numeric, 0) > {_PAID}"
 _MOST = 200

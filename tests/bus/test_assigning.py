@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from bus.assigning import Assigned, Assigner, Received
-from tests.bus.ledger.middle import Middle, built, config, order, payment, rub, said, to_order
+from tests.bus.ledger.middle import Middle, built, config, deal, order, payment, rub, said, to_order
 
 INN, OTHER_INN = "7707083893", "500100732259"
 CUSTOMER = {"inn": INN}
+LATER = "2026-10-05T11:00:00Z"
 
 
 @pytest.fixture
@@ -140,6 +141,20 @@ def test_another_currency_fits_no_order(middle: Middle) -> None:
 def test_two_equal_payments_of_one_batch_do_not_both_pay_one_order(middle: Middle) -> None:
     middle.take(order(1, number="1001", total=rub(100), customer=CUSTOMER))
     assert numbers(middle, money(), money(on=date(2026, 10, 7))) == ["1", None]
+
+
+def test_money_on_its_way_to_an_order_that_was_united_since_pays_the_one_that_is_kept(middle: Middle) -> None:
+    middle.take(order(1, number="1001", total=rub(100), customer=CUSTOMER))
+    middle.take(deal(7, customer=CUSTOMER))
+    lost = middle.entity("crm/deal/7").id
+    to_lost = {"system": "bus", "type": "order", "id": f"{lost}"}
+    paid = said("bank", "payment", "payment/1", LATER, None, {"status": "paid", "amount": rub(100), "order": to_lost})
+    middle.wiring.publisher.publish([paid])
+    middle.bells.published.clear()
+    middle.take(deal(7, LATER, records=[to_order(1)]))
+    assert numbers(middle, money(purpose="по договору")) == [None], "the hundred is on its way already"
+    middle.take(paid)
+    assert middle.fields("shop/order/1")["payment_status"] == "paid"
 
 
 def test_a_cancelled_order_is_paid_only_by_who_names_it(middle: Middle) -> None:
