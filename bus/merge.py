@@ -461,14 +461,16 @@ def settle(entity: Entity, payments: Iterable[Fields], *, event: str, at: dateti
     """Derive an order's paid total and payment status from its payments; paid in full moves a young order to paid.
 
     Level-triggered: the same payments always give the same answer, whenever it is asked. Money in another currency than
-    the order's does not count: nobody told us a rate. That the books call the order settled counts as its total, by
-    whatever payments they know; what was given back counts against it.
+    the order's does not count: nobody told us a rate; an order without a total has the first of theirs, by its code.
+    That the books call the order settled counts as its total, by whatever payments they know; what was given back
+    counts against it.
     """
     all_of_them = list(payments)
     paid_ones, marked = _amounts(all_of_them, PaymentState.PAID), _amounts(all_of_them, PaymentState.REFUNDED)
     given = _given_back(marked, _amounts(all_of_them, PaymentState.REFUND))
     total = entity.fields.get("total")
-    currency = (total or next(iter([*paid_ones, *marked]), None) or {}).get("currency")
+    known = [total] if total else [amount for amount in [*paid_ones, *marked] if amount]
+    currency = min((amount["currency"] for amount in known), default=None)
     received = _sum([*paid_ones, *marked], currency)
     if entity.fields.get("settled"):
         received = max(received, money(total))

@@ -358,6 +358,14 @@ def test_settling_again_finds_nothing_to_do() -> None:
     assert settle(order, [payment(100)], event="2", at=at(1)) == []
 
 
+def test_an_order_without_a_total_counts_in_one_currency_whichever_payment_is_looked_at_first() -> None:
+    two = [payment(500, currency="RUB"), payment(10, currency="EUR")]
+    for payments in (two, two[::-1]):
+        order = entity(status="new")
+        settle(order, payments, event="1", at=at())
+        assert order.fields["paid_total"] == {"amount": "10.00", "currency": "EUR"}
+
+
 def test_a_payment_in_another_currency_does_not_pay_an_order() -> None:
     order = entity(total={"amount": "100.00", "currency": "USD"}, status="new")
     settle(order, [payment(100)], event="1", at=at())
