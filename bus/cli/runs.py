@@ -11,6 +11,7 @@ from bus.cli import screen
 from bus.cli.plain import TERMINATED, fail, stoppable
 from bus.cli.wiring import wired
 from bus.errors import BadInput
+from bus.ledger import restored
 from bus.ledger.database import Row, one
 
 _COUNTS = ("records", "missed", "healed", "waiting", "unreadable")
@@ -23,14 +24,16 @@ def run(
     full: Annotated[bool, typer.Option("--full", help="From the beginning, not since the last run.")] = False,
 ) -> None:
     """Ask every system what it holds, and heal what no event told us of."""
-    reconciling = wired(context).reconcile
+    wiring = wired(context)
     with stoppable(TERMINATED), screen.err().status("reconciling; Ctrl-C is safe"):
-        report = reconciling.run(full=full)
+        report = wiring.reconcile.run(full=full)
     if report is None:
         fail("another run is under way; see `bus runs`")
     _show("reconcile", report)
     if any(system["error"] for system in report["systems"]):
         raise typer.Exit(1)
+    if wiring.ledger.run(restored.since):
+        fail(f"this ledger was restored and is held: {restored.WHY}")
 
 
 def runs(

@@ -14,6 +14,8 @@ from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.ports import Entry
+from bus.sandbox.bitrix24 import Portal
+from bus.sandbox.server import create_app, rest_url, running
 from tests.bus.cli.house import order
 
 
@@ -285,6 +287,24 @@ def test_the_status_of_a_restored_ledger_tells_how_many_records_hold_it_and_what
     assert "could not be read" not in lost
     assert "2 records could not be read: mend and retry (or discard) their dead letters" in after
     assert "bus reconcile --full" in after
+
+
+def test_a_reconciliation_that_a_restored_ledger_is_held_after_says_so_and_fails(bus, wiring):
+    site = Portal(user=1, code="c0de")
+    deal = site.act({"do": "create_deal", "fields": {"title": "1001", "currencyId": "roubles"}})
+    with running(create_app(site)) as base:
+        bus.configure(
+            f"systems: {{crm: {{kind: bitrix24, url: '{rest_url(base, site)}', application_token: t,"
+            " late_s: 0, routes: {order: {in: full}}}}"
+        )
+        with wiring.ledger.transaction() as connection:
+            restored.mark(connection, datetime.now(UTC) - timedelta(hours=1))
+        held = bus("reconcile")
+        site.records.tables[2].rows[deal["id"]]["currencyId"] = "RUB"
+        healed = bus("reconcile")
+
+    assert (held.exit_code, healed.exit_code) == (1, 0), held.output
+    assert "this ledger was restored and is held: nothing is written before" in held.stderr
 
 
 def test_a_system_that_cannot_be_read_fails_the_reconciliation(bus):
