@@ -36,6 +36,8 @@ class Batch:
     """Payments and the orders that they were thought to be of before."""
     there: set[tuple[UUID, str]] = field(default_factory=set)
     """Where its orders were before, those that were united left out."""
+    taken_back: list[tuple[Row, Known]] = field(default_factory=list)
+    """Deletions by the books, and the payments that they speak of."""
     stones: dict[Name, Tombstone] = field(default_factory=dict)
     """Deletions of records that the batch speaks of: those that are known, and its own."""
     buried: set[Name] = field(default_factory=set)

@@ -57,6 +57,8 @@ class Hearing:
         merged = self._merged(known, row, event, said)
         if event.deleted:
             batch.bury(row)
+            if known.view.kind == "payment" and event.source in self._config.books:
+                batch.taken_back.append((row, known))
         _note(known, row, event, merged, batch)
         _end(known, row, merged.outcome if known.parent_id == before else Outcome.APPLIED, moved, batch)
         if named and named == known.parent_id:

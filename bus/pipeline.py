@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from bus import channels, deriving, matching, points
+from bus import channels, deriving, matching, points, taken_back
 from bus.batch import Batch
 from bus.config import Config
 from bus.differences import Differences
@@ -161,6 +161,7 @@ class Pipeline:
         batch.stones = tombstones.of(connection, _deleted(taken, who, batch))
         for row in taken:
             self._merge(row, who, batch)
+        taken_back.tell(connection, batch, self._config)
         deriving.doubt(batch)
         deriving.settle(connection, batch)
         if __debug__:

@@ -219,3 +219,61 @@ def test_a_full_run_finds_what_a_receipt_was_before(world: World, orders: dict[i
     world.wiring.reconcile.run(full=True)
     world.settle()
     assert paid(world, orders) == [0, 500]
+
+
+def taken_back(world: World, order: int) -> None:
+    """A person takes the money back in the shop, as the letter asks, and has it retried: then there is no letter."""
+    (letter,) = world.letters()
+    assert (letter["cause"], "shop shows it as paid" in letter["reason"]) == ("payment taken back by the books", True)
+    world.wiring.dead_letters.retry([letter["id"]], "olga")
+    world.settle()
+    assert [one["cause"] for one in world.letters()] == ["payment taken back by the books"], "the shop shows it still"
+    world.shop.act({"do": "refund_payment", "id": order})
+    world.settle()
+    world.wiring.dead_letters.retry([letter["id"]], "olga")
+    world.settle()
+    assert world.letters() == []
+
+
+@pytest.mark.parametrize("how", ["marked", "an advance"])
+def test_a_receipt_that_the_books_take_back_is_told_to_a_person_while_the_shop_shows_it(
+    world: World, orders: dict[int, str], how: str
+) -> None:
+    first, _ = orders
+    receipt = receive(world, orders[first], number="17")
+    world.settle()
+    assert [one["paid"] for one in world.shop_order(first)["payments"]] == ["Y"]
+    if how == "marked":
+        world.books.act({"do": "delete_payment", "id": receipt})
+    else:
+        world.books.act({"do": "edit_payment", "id": receipt, "orders": [{"amount": 500}]})
+    world.settle()
+    assert paid(world, orders) == [500, 0]
+    taken_back(world, first)
+    assert paid(world, orders) == [0, 0]
+
+
+def test_parts_of_a_receipt_that_are_moved_onto_one_order_leave_none_in_silence(
+    world: World, orders: dict[int, str]
+) -> None:
+    first, second = orders.values()
+    receipt = receive(world, first)
+    correct(world, receipt, **{first: 200, second: 300})
+    world.settle()
+    assert paid(world, orders) == [200, 300]
+    correct(world, receipt, **{first: 500})
+    world.settle()
+    taken_back(world, [*orders][1])
+    assert paid(world, orders) == [500, 0]
+
+
+def test_money_that_the_buyer_paid_in_the_shop_is_no_matter_of_the_books(world: World, orders: dict[int, str]) -> None:
+    first, _ = orders
+    world.shop.act({"do": "pay_order", "id": first})
+    world.settle()
+    receipt = receive(world, orders[first])
+    world.settle()
+    world.books.act({"do": "delete_payment", "id": receipt})
+    world.settle()
+    assert paid(world, orders) == [500, 0]
+    assert world.letters() == []
