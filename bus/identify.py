@@ -128,8 +128,10 @@ def _readable(rows: list[Row], config: Config, answer: Identified) -> dict[int, 
 
 
 def _identify_kind(connection: Connection, sought: Sought, config: Config, answer: Identified) -> None:
+    names: dict[UUID, set[str]] = {}
+    over: set[str] = set()
     if sought.kind == "payment":
-        sought = _told_apart(connection, sought)
+        sought, names, over = _told_apart(connection, sought)
     forgotten = _forgotten(connection, sought)
     sought = _with_made(sought, forgotten)
     search = _Search(sought, config, answer, forgotten, Groups(sought.known))
@@ -138,8 +140,8 @@ def _identify_kind(connection: Connection, sought: Sought, config: Config, answe
     if sought.kind == "payment":
         find_orders(connection, sought, config, answer)
         search.money = _adopting(connection, sought, config, answer)
-    search.names = _names_in_question(connection, sought)
-    search.over = _over_and_done(connection, sought, search.names)
+    search.names = names | _names_in_question(connection, sought, names)
+    search.over = over | _over_and_done(connection, sought, search.names.keys() - names.keys())
     for row in _expected_last(sought) if sought.kind == "payment" else sought.rows:
         if not answer.held_back(row["seq"]):
             search.take(row)
@@ -269,19 +271,28 @@ def _kept(connection: Connection, old: set[UUID]) -> UUID:
     return next(iter(old)) if len(old) == 1 else entities.eldest(connection, old)
 
 
-def _names_in_question(connection: Connection, sought: Sought) -> dict[UUID, set[str]]:
-    """Keys of entities that have to be looked at whole, since an event says something new of what they are."""
+def _names_in_question(
+    connection: Connection, sought: Sought, known: Collection[UUID] = frozenset()
+) -> dict[UUID, set[str]]:
+    """Keys of entities that have to be looked at whole, since an event says something new of what they are.
+
+    Without those that are `known`.
+    """
     questioned = {entity for row in sought.rows if sought.says_news(row) for entity in sought.named(row)}
-    return entities.keys_of(connection, questioned) if questioned else {}
+    strange = questioned.difference(known)
+    return entities.keys_of(connection, strange) if strange else {}
 
 
-def _told_apart(connection: Connection, sought: Sought) -> Sought:
-    """What records are known by beside the money that is another record's: so a new one is looked for as any other."""
+def _told_apart(connection: Connection, sought: Sought) -> tuple[Sought, dict[UUID, set[str]], set[str]]:
+    """What records are known by beside the money that is another record's: so a new one is looked for as any other.
+
+    Beside it the keys that it was told by, and which of them are over and done.
+    """
     names = _names_in_question(connection, sought)
     news = [row for row in sought.rows if sought.says_news(row)]
     over = _over_and_done(connection, sought, names)
     keys = {row["seq"]: apart(sought.keys[row["seq"]], sought.named(row), names, over) for row in news}
-    return replace(sought, keys=sought.keys | keys)
+    return replace(sought, keys=sought.keys | keys), names, over
 
 
 def _over_and_done(connection: Connection, sought: Sought, questioned: Collection[UUID]) -> set[str]:
