@@ -397,10 +397,7 @@ def _twice_there(records: list[Row]) -> bool:
 
 def _left_out(evening: Evening, records: list[Row]) -> set[str]:
     """Fields that more than one entity has a say in, or of which the README tells no end."""
-    made = Counter(
-        line.place for line in evening.people.chronicle.lines if line.what == "made" and line.place in _places(records)
-    )
-    left_out = set(UNITED) if len(made) > 1 else set()
+    left_out = set(UNITED) if _met(evening, records) else set()
     if not any(one["system"] == "shop" for one in records):
         left_out.add("total")  # each system works it out of the goods in its own way, and nobody owns it yet
     if any(one["type"] == "deal" and str(one["external_id"]) in evening.people.tainted for one in records):
@@ -410,6 +407,14 @@ def _left_out(evening: Evening, records: list[Row]) -> set[str]:
     if any(one["type"] == "deal" and contacts[own.get(str(one["external_id"]))] > 1 for one in records):
         left_out |= {"customer.name", "customer.phone", "customer.email"}
     return left_out
+
+
+def _met(evening: Evening, records: list[Row]) -> bool:
+    """Did two records meet that were made of their own, be it one in the books that an order of ours brought along?"""
+    lines = [line for line in evening.people.chronicle.lines if line.place in _places(records)]
+    made = {line.place: line.at for line in lines if line.what == "made"}
+    brought = {line.place: line.at for line in lines if line.what == "ours made"}
+    return len(made) > 1 or any(before < at for before in brought.values() for at in made.values())
 
 
 def _places(records: list[Row]) -> set[Place]:
