@@ -260,10 +260,25 @@ class _Replay:
                 self.oracle.touched(system, kind, key, line.stamp)
             case "paid":
                 self._paid(line, key)
-            case "unposted" if not self._was_heard(line):
+            case "ours paid":
                 self.unsure.add(self.owners[line.place])
-            case "ours paid" | "marked":  # a deleted payment counts where another system has it still
-                self.unsure.add(self.owners[line.place])
+            case "unposted" | "marked":
+                self._taken_back(line, key)
+
+    def _taken_back(self, line: Line, key: str) -> None:
+        """What is unposted stays counted; what is marked, too, where a person is told that a system shows it still."""
+        if not self._was_heard(line):
+            self.unsure.add(self.owners[line.place])
+        elif line.what == "marked" and not self._is_asked_about(line):
+            self.oracle.withdrawn(line.place[0], key, line.name)
+
+    def _is_asked_about(self, line: Line) -> bool:
+        found = self.evening.house.rows(
+            """SELECT 1 FROM dead_letter JOIN event ON event.seq = event_seq
+               WHERE cause = 'payment taken back by the books' AND starts_with(subject, %s)""",
+            f"payment/{line.name}",
+        )
+        return bool(found)
 
     def _brought_along(self, line: Line, key: str) -> None:
         """An order brings its counterparty into 1C, as the order calls it: what nobody said of it is 1C's word.

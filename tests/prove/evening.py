@@ -70,7 +70,7 @@ def _excuses(evening: Evening) -> Iterator[tuple[UUID, str]]:
            FROM dead_letter l LEFT JOIN event e ON e.seq = l.event_seq
            LEFT JOIN record r ON r.system = e.source AND r.type || '/' || r.external_id = e.subject
            LEFT JOIN entity n ON n.id = coalesce(l.entity_id, e.entity_id, r.entity_id)
-           WHERE l.state IN ('open', 'retried')"""
+           WHERE l.state IN ('open', 'retried') AND l.cause <> 'payment taken back by the books'"""
     ):
         yield from ((one, "*") for one in (row["entity"], row["parent_id"]) if one)
     for row in house.rows(

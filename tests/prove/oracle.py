@@ -194,6 +194,10 @@ class Oracle:
         self._telling(system, order, payment).states.append(status)
         self._after_money(order, given_back=status == "refunded")
 
+    def withdrawn(self, system: str, order: str, payment: str) -> None:
+        """The payment was deleted there: it counts where another system has told of it, or a person is asked."""
+        del self._tellings[order][system, payment]
+
     def knows_money(self, order: str, amount: Decimal, *, but: str) -> bool:
         """Whether anybody else has told of money of this sum for the order."""
         return any(one.amount == amount and one.system != but for one in self._tellings[order].values())
