@@ -92,12 +92,17 @@ class DeadLetters:
                 yield retried
 
     def discard(self, ids: Sequence[int], actor: str, reason: str) -> int:
-        """End letters for good, with a reason; the record is kept. Raises BadInput without a reason. How many."""
+        """End letters for good, with a reason; the record is kept. Raises BadInput without a reason. How many.
+
+        What was parked as a loop follows the next change again: without its letter nobody could have it sent.
+        """
         if not reason.strip():
             raise BadInput("say why: a discarded letter is kept with its reason", field="reason")
         with self._ledger.transaction() as connection:
             ended = letters.discard(connection, ids, actor, reason.strip())
             for row in ended:
+                if row["event_seq"] is None:
+                    deliveries.unpark(connection, row["entity_id"], row["system"])
                 letters.acted(connection, actor, "discard", f"dead letter {row['id']}", {"reason": reason.strip()})
         return len(ended)
 

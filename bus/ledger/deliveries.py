@@ -305,6 +305,16 @@ def revive(connection: Connection, entity_id: UUID, system: str) -> bool:
     )
 
 
+def unpark(connection: Connection, entity_id: UUID, system: str) -> None:
+    """Nobody looks at a parked delivery any more: the next change there is tried again, as after any other failure."""
+    run(
+        connection,
+        """UPDATE delivery SET state = 'dead', updated_at = now()
+           WHERE entity_id = %s AND system = %s AND state = 'parked'""",
+        [entity_id, system],
+    )
+
+
 # From one (system, priority) that is due to the next, by the index, however many rows each has; then one look at each.
 _READY = """
     WITH RECURSIVE level AS (

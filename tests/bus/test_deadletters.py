@@ -35,13 +35,13 @@ def orphans(middle: Middle, count: int) -> list[int]:
     return [letter["id"] for letter in middle.letters()]
 
 
-def dead_delivery(middle: Middle, key: str, system: str) -> int:
-    """A delivery that a system refused; the id of its letter."""
+def dead_delivery(middle: Middle, key: str, system: str, state: str = "dead") -> int:
+    """A delivery that a system refused, or that was parked; the id of its letter."""
     entity = middle.entity(key).id
     with middle.ledger.transaction() as connection:
         claimed = deliveries.claim(connection, system, uuid4(), seconds=60, limit=50, urgent=False)
         row = next(one for one in claimed if one["entity_id"] == entity)
-        assert deliveries.stop(connection, row, "dead", "refused")
+        assert deliveries.stop(connection, row, state, "refused")
         letters.write(connection, [Letter(system, "Permanent", "refused", "no", entity_id=entity)])
     return int(middle.letters()[-1]["id"])
 
@@ -113,6 +113,17 @@ def test_a_delivery_is_due_again_and_its_lane_rung(middle: Middle, desk: DeadLet
     assert desk.retry([letter], "op").sent == [letter]
     assert middle.due() == {"crm"}
     assert middle.bells.rung == [("crm", False)]
+
+
+def test_a_parked_record_whose_letter_is_discarded_follows_the_next_change(middle: Middle, desk: DeadLetters) -> None:
+    middle.take(order(1, comment="x"))
+    letter = dead_delivery(middle, "shop/order/1", "crm", "parked")
+    middle.take(order(1, LATER, comment="y"))
+    assert middle.due() == set()
+    assert desk.discard([letter], "op", "the robot is switched off") == 1
+    assert middle.one("SELECT count(*) AS n FROM delivery WHERE state = 'parked'") == {"n": 0}
+    middle.take(order(1, "2026-10-05T12:00:00Z", comment="z"))
+    assert middle.due() == {"crm"}
 
 
 def test_a_delivery_that_came_right_by_itself_ends_its_letter(middle: Middle) -> None:
