@@ -32,6 +32,7 @@ Cause = Annotated[str | None, typer.Option(help="Only those of this cause, as `l
 
 _MOST = 100_000
 _SHOWN = 20
+_NOT_OPEN = "not open any more, or unreadable (publish a corrected one instead)"
 
 
 @app.command("list")
@@ -93,8 +94,7 @@ def discard(
 def _done(what: str, done: int, asked: int, left: dict[int, str]) -> None:
     typer.echo(f"{done} {what}")
     missing = asked - done - len(left)
-    why = "no such number, not open any more, or unreadable (publish a corrected one instead)"
-    _told([*_lines(left), *([f"{missing} not: {why}"] if missing else [])])
+    _told([*_lines(left), *([f"{missing} not: no such number, {_NOT_OPEN}"] if missing else [])])
 
 
 def _told(lines: list[str]) -> None:
@@ -128,7 +128,8 @@ def _retry_cause(letters: DeadLetters, cause: str, actor: str, rate: float | Non
         stopped = f"stopped: {total - still} sent again, {still} left as they were"
         fail("\n".join([*_lines(left), stopped]), INTERRUPTED)
     typer.echo(f"{sent} of {total} sent again")
-    _told(_lines(left))
+    missing = total - sent - len(left)
+    _told([*_lines(left), *([f"{missing} not: {_NOT_OPEN}"] if missing > 0 else [])])
 
 
 def _at_once() -> None:

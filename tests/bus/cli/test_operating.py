@@ -14,6 +14,7 @@ from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.ports import Entry
+from bus.reception import Reception
 from bus.sandbox.bitrix24 import Portal
 from bus.sandbox.server import create_app, rest_url, running
 from tests.bus.cli.house import order
@@ -102,6 +103,15 @@ def test_a_whole_cause_can_be_stopped_after_the_one_in_hand(bus, wiring):
 
     assert process.hears("stopped: 1 sent again, 2 left as they were")
     assert states(wiring) == {first: "retried", second: "open", third: "open"}
+
+
+def test_a_cause_whose_letters_have_nothing_to_retry_fails_and_says_so(bus, wiring):
+    Reception(wiring.ledger, wiring.pipeline).take("payments", ["no event"])
+
+    retried = bus("dead-letters", "retry", "--cause", "unreadable message on payments")
+
+    assert (retried.exit_code, retried.stdout) == (1, "0 of 1 sent again\n")
+    assert "1 not: not open any more, or unreadable (publish a corrected one instead)" in retried.stderr
 
 
 def test_a_cause_that_no_letter_has_is_told(bus):
