@@ -419,13 +419,19 @@ def erase(connection: Connection, file_id: int) -> bool:
 
 
 def forget(connection: Connection, keep_days: int, limit: int) -> int:
-    """Delete files past their keeping, those set aside after a day, a bounded number at a time. How many went."""
+    """Delete files past their keeping, those set aside after a day, a bounded number at a time. How many went.
+
+    Not one that failed as long as its letter waits for a person: a retry reads it again.
+    """
     return run(
         connection,
         """DELETE FROM exchange_file WHERE id IN (
              SELECT id FROM exchange_file
              WHERE created_at < now() - interval '1 day' AND state NOT IN ('waiting', 'importing')
                AND (state = 'aside' OR created_at < now() - make_interval(days => %s))
+               AND NOT EXISTS (SELECT 1 FROM event JOIN dead_letter AS letter ON letter.event_seq = event.seq
+                               WHERE event.source = exchange_file.system AND event.id = 'file/' || exchange_file.id
+                                 AND letter.state IN ('open', 'retried'))
              ORDER BY created_at LIMIT %s)""",
         [keep_days, min(limit, _FILES_AT_ONCE)],
     )

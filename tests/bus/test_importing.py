@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -300,6 +300,17 @@ def test_a_file_that_failed_is_a_dead_letter_though_nobody_asked_to_import_it(ho
     assert (letter["system"], letter["cause"], letter["sent"]) == ("onec", "exchange file failed", {"file": file})
     for told in (f"file {file}", "sale", "orders.xml", house.file(file)["error"], f"bus exchange show {file}"):
         assert told in letter["reason"]
+
+
+def test_a_failed_file_is_kept_as_long_as_its_letter_is_open(house: House) -> None:
+    file = house.send(BROKEN)
+    house.imported()
+    (letter,) = house.letters()
+    house.rows("UPDATE exchange_file SET created_at = now() - interval '100 days' RETURNING id")
+    house.wiring.chores.retention(datetime.now(UTC).date())
+    assert house.file(file)["state"] == "failed"
+    house.wiring.dead_letters.discard([letter["id"]], "anna", "sent anew")
+    assert house.wiring.chores.retention(datetime.now(UTC).date())["exchange_file"] == 1
 
 
 def test_a_failed_file_is_read_again_by_a_retry_of_its_letter_and_failing_again_opens_it(house: House) -> None:
