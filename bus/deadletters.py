@@ -66,9 +66,7 @@ class DeadLetters:
             taken = [row for row in taken if row["id"] not in left]
             events = self._revived(connection, made)
             systems = {
-                row["system"]
-                for row in taken
-                if row["event_seq"] is None and deliveries.revive(connection, row["entity_id"], row["system"])
+                row["system"] for row in taken if row["event_seq"] is None and _revived_delivery(connection, row)
             }
             for row in taken:
                 letters.acted(connection, actor, "retry", f"dead letter {row['id']}", {"cause": row["cause"]})
@@ -152,6 +150,19 @@ class DeadLetters:
     @staticmethod
     def _left_us(system: str) -> str:
         return f"{system} is no system of the configuration any more: write it into bus.yaml again, or discard this"
+
+
+def _revived_delivery(connection: Connection, row: Row) -> bool:
+    """Make a letter's delivery due again. Where nothing is to be done there any more, the letter has ended.
+
+    So it is of one that came with an entity which became another, and whose record is as it should be.
+    """
+    entity, system = row["entity_id"], row["system"]
+    if deliveries.revive(connection, entity, system):
+        return True
+    if not deliveries.is_due(connection, entity, system):
+        letters.resolve_deliveries(connection, [entity], system)
+    return False
 
 
 def _without_their_files(connection: Connection, taken: list[Row]) -> dict[int, str]:

@@ -305,6 +305,12 @@ def revive(connection: Connection, entity_id: UUID, system: str) -> bool:
     )
 
 
+def is_due(connection: Connection, entity_id: UUID, system: str) -> bool:
+    """Is something to be done for it, now or later?"""
+    query = "SELECT 1 AS there FROM delivery WHERE entity_id = %s AND system = %s AND state = 'due'"
+    return one(connection, query, [entity_id, system]) is not None
+
+
 def unpark(connection: Connection, entity_id: UUID, system: str) -> None:
     """Nobody looks at a parked delivery any more: the next change there is tried again, as after any other failure."""
     run(

@@ -126,6 +126,18 @@ def test_a_parked_record_whose_letter_is_discarded_follows_the_next_change(middl
     assert middle.due() == {"crm"}
 
 
+def test_a_letter_of_a_delivery_that_needs_nothing_any_more_ends_with_its_retry(
+    middle: Middle, desk: DeadLetters
+) -> None:
+    middle.take(order(1, comment="x"))
+    middle.take(deal(7, comment="x"))
+    letter = dead_delivery(middle, "crm/deal/7", "shop")
+    middle.take(deal(7, LATER, comment="x", records=[to_order(1)]))
+    assert (middle.due(), [one["id"] for one in middle.letters()]) == ({"crm"}, [letter])
+    assert desk.retry([letter], "op").sent == [letter]
+    assert (middle.letters(), middle.letters("retried")) == ([], [])
+
+
 def test_a_delivery_that_came_right_by_itself_ends_its_letter(middle: Middle) -> None:
     middle.take(deal(7, comment="x"), order(1, records=[to_order(7, "crm", "deal")], comment="x"))
     middle.take(deal(7, LATER, comment="y"))
