@@ -18,7 +18,7 @@ from bus import points
 from bus.config import Config, Mode, Route
 from bus.envelope import Event
 from bus.errors import POISON, BusError, unreadable
-from bus.leased import nap
+from bus.leased import clock, nap
 from bus.ledger import erased, journal, letters, records, restored
 from bus.ledger.database import Connection, Ledger, Row, bulk, one, rows, run
 from bus.ledger.restored import Forgotten
@@ -33,6 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 _LOCK, _POLL_LOCK = 0x1B06, 0x1B07
 _TOLD_BY_NOBODY = frozenset({"onec"})
 """Kinds of systems that tell of no change by themselves: they are polled, and what is found there is no drift."""
+_AGAIN_S = 0.5
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _HOLDER = """SELECT pid, application_name AS by, host(client_addr) AS address, state_change::text AS since
              FROM pg_locks JOIN pg_stat_activity AS session USING (pid)
@@ -104,16 +105,25 @@ class Reconcile:
         self._ledger, self._config, self._mappings, self._pipeline = ledger, config, mappings, pipeline
         self._adapters, self._now = adapters, now
 
-    def run(self, *, full: bool = False) -> dict[str, Any] | None:
-        """One run over all systems. Returns its report; None when another run is under way.
+    def run(self, *, full: bool = False, wait_s: float = 0.0) -> dict[str, Any] | None:
+        """One run over all systems. Returns its report; None when another run is under way, for longer than `wait_s`.
 
         `full` reads everything from the beginning, and looks over every entity for records that are not as they
         should be (a route was switched on, a mapping changed); otherwise it reads from the cursor less the overlap.
         In a restored ledger every run is full, until one has read all there is (bus.ledger.restored).
         """
+        asked_at, end = self._ledger.now(), clock() + wait_s
+        while (summary := self._alone(full=full)) is None and clock() < end:
+            nap(_AGAIN_S)
+            if full and self._ledger.run(partial(_full_since, moment=asked_at)):
+                break
+        if summary is None:
+            self._skipped("run", _LOCK)
+        return summary
+
+    def _alone(self, *, full: bool) -> dict[str, Any] | None:
         with self._ledger.alone(_LOCK) as mine:
             if not mine:
-                self._skipped("run", _LOCK)
                 return None
             lost = self._ledger.run(restored.forgotten)
             full = full or lost is not None
@@ -370,6 +380,16 @@ class Reconcile:
                      field text, cause text, healing text)""",
                 [bulk(found)],
             )
+
+
+def _full_since(connection: Connection, moment: datetime) -> bool:
+    """Has a run that read everything ended since?"""
+    found = rows(
+        connection,
+        """SELECT 1 FROM run WHERE what = 'reconcile' AND finished_at >= %s AND (report ->> 'full')::boolean LIMIT 1""",
+        [moment],
+    )
+    return bool(found)
 
 
 def _named(connection: Connection, system: str, page: list[RawRecord], asked_at: datetime) -> list[RawRecord]:

@@ -19,6 +19,8 @@ from bus.watched import Watched
 _FIRST_S = 30.0
 """Seconds from beat's start to a chore's first turn, at most: a beat that is started anew every few minutes would
 otherwise never come to those that are done seldom."""
+_PATIENCE_S = 60.0
+"""So long the night's full run waits for one that is under way: both keep their times, so they may meet each night."""
 
 
 def register(
@@ -60,7 +62,7 @@ def register(
 
     @app.task(name="chores.reconcile")
     def reconcile_changed(full: bool = False) -> None:
-        reconcile.run(full=full)
+        reconcile.run(full=full, wait_s=_PATIENCE_S if full else 0.0)
 
 
 def schedule(app: Celery, limits: Limits) -> None:

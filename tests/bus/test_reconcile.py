@@ -1,8 +1,10 @@
 """Reconciling: what no webhook told us is found, healed through the same pipeline, and reported with its cause."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from time import sleep
 from typing import Any
 
 import psycopg
@@ -15,7 +17,7 @@ from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.ports import RawRecord
-from bus.reconcile import Reconcile, drifts_of, latest
+from bus.reconcile import _LOCK, Reconcile, drifts_of, latest
 from tests.bus.ledger.middle import Middle, built, config
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
@@ -87,6 +89,29 @@ def test_what_no_webhook_told_us_is_taken_in_and_reported(middle: Middle) -> Non
         ("deal/7", "missed", "healed"), ("deal/8", "missed", "healed")
     }  # fmt: skip
     assert run["finished_at"] is not None
+
+
+def test_a_full_run_waits_for_another_one_to_end(middle: Middle) -> None:
+    other, made = reconcile(middle, Portal(pages=[[raw(7, "a")]])), reconcile(middle, Portal(pages=[[raw(8, "b")]]))
+    with ThreadPoolExecutor(1) as pool:
+        with middle.ledger.alone(_LOCK) as mine:
+            assert (mine, other.run(full=True)) == (True, None)
+            waiting = pool.submit(made.run, full=True, wait_s=30.0)
+            sleep(0.7)
+            assert not waiting.done()
+        summary = waiting.result(30)
+    assert summary is not None
+    assert [one["records"] for one in summary["systems"]] == [1]
+
+
+def test_a_full_run_is_not_made_once_more_after_one_that_it_waited_for(middle: Middle) -> None:
+    portal = Portal()
+    with ThreadPoolExecutor(1) as pool:
+        with middle.ledger.alone(_LOCK):
+            waiting = pool.submit(reconcile(middle, portal).run, full=True, wait_s=30.0)
+            sleep(0.2)
+            middle.rows("""INSERT INTO run (what, finished_at, report) VALUES ('reconcile', now(), '{"full": true}')""")
+        assert (waiting.result(30), portal.asked) == (None, [])
 
 
 def test_what_is_as_we_knew_it_is_no_drift(middle: Middle) -> None:
