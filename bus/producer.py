@@ -18,4 +18,4 @@ def default() -> Publisher:
     settings = Settings()
     systems = config.load(settings.config).systems
     ledger = Ledger(settings.database(), size=2, patience=AT_A_DOOR)
-    return Publisher(ledger, CeleryBells(create_app(settings.broker(), systems)))
+    return Publisher(ledger, CeleryBells(create_app(settings.broker(), systems)), systems)

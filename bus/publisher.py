@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from bus import points
 from bus.envelope import Event, parse
+from bus.errors import BadInput
 from bus.ledger import deliveries, journal
 from bus.ledger.database import Connection, Ledger
 from bus.ports import Accepted, Arrival, Bells, Entry, Notification
@@ -24,8 +25,9 @@ class Publisher:
     Bells are rung before it returns; who must not wait for the broker hands in a relay (bus.relay).
     """
 
-    def __init__(self, ledger: Ledger, bells: Bells) -> None:
-        self._ledger, self._bells = ledger, bells
+    def __init__(self, ledger: Ledger, bells: Bells, systems: Collection[str] | None = None) -> None:
+        """`systems`: those of the configuration, whose word may be published; None: whoever calls has looked."""
+        self._ledger, self._bells, self._systems = ledger, bells, systems
 
     def close(self) -> None:
         """Close the connections to the ledger."""
@@ -38,6 +40,8 @@ class Publisher:
         """
         many = [events] if isinstance(events, (Event, dict)) else list(events)
         parsed = [item if isinstance(item, Event) else parse(item) for item in many]
+        for event in parsed:
+            known_source(event, self._systems)
         new = known = 0
         for start in range(0, len(parsed), _CHUNK):
             accepted = self.accept([Entry(event) for event in parsed[start : start + _CHUNK]])
@@ -81,6 +85,12 @@ class Publisher:
             if row["normal"]:
                 self._bells.ring(row["system"], urgent=False)
         return len(ready)
+
+
+def known_source(event: Event, systems: Collection[str] | None) -> None:
+    """Raises BadInput for the word of a system that is not configured: merged, it would come to nothing."""
+    if systems is not None and event.source not in systems:
+        raise BadInput(f"source: {event.source} is no system of the configuration", field="source")
 
 
 def _journaled(connection: Connection, arrivals: Sequence[Arrival]) -> tuple[list[Accepted], list[Event]]:

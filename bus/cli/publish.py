@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from bus.errors import BadInput, BusError
 from bus.intake import strict_json
 from bus.intake.events import AHEAD, EARLIEST
 from bus.ports import Accepted
+from bus.publisher import known_source
 
 _STDIN = Path("-")
 
@@ -129,7 +130,7 @@ def _publish(wiring: Wiring, job: Job, batch: int) -> None:
     with _told(job), stoppable(TERMINATED), job.bar:
         shown = job.bar.add_task("publishing", total=job.size, completed=job.position.offset, counts=job.counts)
         for lines in _batches(job.tape.lines(), batch):
-            job.committed(*_take(wiring.publisher, lines))
+            job.committed(*_take(wiring.publisher, lines, wiring.file.systems))
             _advance(job, shown)
         job.finished()
     typer.echo(f"{job.position.lines} lines: {job.counts}")
@@ -157,13 +158,13 @@ def _batches(lines: Iterator[Line], size: int) -> Iterator[list[Line]]:
         yield some
 
 
-def _take(publisher: Intake, lines: Iterable[Line]) -> tuple[Accepted, list[Reject]]:
+def _take(publisher: Intake, lines: Iterable[Line], systems: Collection[str]) -> tuple[Accepted, list[Reject]]:
     """Publish those lines that are events. What came of it, and the others with the reason, in their order."""
     events: list[tuple[Line, Event]] = []
     rejects: list[Reject] = []
     for line in lines:
         try:
-            event = _event(line)
+            event = _event(line, systems)
         except BusError as error:
             rejects.append(Reject(line, str(error)))
             continue
@@ -173,7 +174,7 @@ def _take(publisher: Intake, lines: Iterable[Line]) -> tuple[Accepted, list[Reje
     return accepted, sorted(rejects + unstored, key=lambda reject: reject.line.number)
 
 
-def _event(line: Line) -> Event | None:
+def _event(line: Line, systems: Collection[str]) -> Event | None:
     """The event of a line, None for an empty one. Raises BadInput that names the field."""
     if line.too_long:
         raise BadInput("longer than an event may be (limits.body_bytes); one event stands on each line")
@@ -187,6 +188,7 @@ def _event(line: Line) -> Event | None:
     if not isinstance(document, dict):
         raise BadInput("not an object; one event stands on each line")
     event = parse(document)
+    known_source(event, systems)
     if not EARLIEST <= event.time <= datetime.now(UTC) + AHEAD:
         raise BadInput("time: lies before 1970 or more than a day ahead; look at the clock", field="time")
     return event

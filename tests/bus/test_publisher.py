@@ -42,6 +42,15 @@ def test_one_bad_event_and_nothing_is_stored(middle: Middle) -> None:
     assert middle.bells.published == []
 
 
+def test_a_producer_hears_that_a_system_is_not_configured_and_nothing_is_stored(middle: Middle) -> None:
+    publisher = Publisher(middle.ledger, middle.bells, middle.wiring.file.systems)
+    for source in ("shpo", "bus"):
+        with pytest.raises(BadInput, match=f"source: {source} is no system") as refused:
+            publisher.publish([SAID, SAID | {"source": source}])
+        assert refused.value.field == "source"
+    assert middle.rows("SELECT 1 FROM event") == []
+
+
 def test_nothing_is_rung_that_is_not_committed() -> None:
     bells = Notes()
     away = Ledger("postgresql://nobody@127.0.0.1:1/none", timeout_s=0.05)

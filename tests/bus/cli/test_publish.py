@@ -50,6 +50,15 @@ def test_ctrl_c_says_what_was_reached_and_how_to_go_on(bus):
     assert "stopped after line 2 (2 new, 0 known, 0 rejected); the same command goes on from there" in result.stderr
 
 
+@pytest.mark.parametrize("source", ["onecc", "bus"])
+def test_the_word_of_a_system_that_is_not_configured_is_rejected(bus, source):
+    published = bus("publish", bus.jsonl([order(1), order(2, source=source)]))
+
+    assert (published.exit_code, published.stdout) == (1, "2 lines: 1 new, 0 known, 1 rejected\n")
+    assert f"source: {source} is no system of the configuration" in published.stderr
+    assert journaled(bus) == 1
+
+
 def test_restart_begins_with_the_first_line(bus):
     file = bus.jsonl([order(number) for number in range(6)])
     bus("publish", file, "--batch", 2, wire=failing_after(1))
