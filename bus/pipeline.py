@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -121,7 +121,8 @@ class Pipeline:
     def look_over(self) -> int:
         """Look at every entity, a page at a time, and make due what is not as it should be. How many deliveries.
 
-        Nothing of this needs an event: a delivery is a difference, whatever made it.
+        Nothing of this needs an event: a delivery is a difference, whatever made it. What a person discarded the
+        letter of waits for the next change: nothing has been said since.
         """
         made, last = 0, UUID(int=0)
         while page := self._page(last):
@@ -139,7 +140,7 @@ class Pipeline:
         batch = Batch(entities.lock(connection, ids))
         for entity in batch.known:
             batch.touch(entity, channels.BULK, None)
-        return self._mark(connection, batch)
+        return self._mark(connection, batch, letters.waived_deliveries(connection, ids))
 
     def _path(self, connection: Connection, seqs: Sequence[int], more: int) -> Done:
         taken = journal.take(connection, seqs)
@@ -260,17 +261,20 @@ class Pipeline:
         traits.put(connection, {one.id: matching.traits(one.view.fields) for one in parties})
         return {questions.key(row["source"], row["subject"]) for row in told}, answered
 
-    def _mark(self, connection: Connection, batch: Batch) -> list[Due]:
-        """Every system whose record now differs gets a due delivery; where nothing differs any more, none."""
+    def _mark(self, connection: Connection, batch: Batch, left: Collection[tuple[UUID, str]] = ()) -> list[Due]:
+        """Every system whose record now differs gets a due delivery; where nothing differs any more, none.
+
+        Those that are `left` stay as they are while they differ.
+        """
         due: list[Due] = []
         settled: list[tuple[UUID, str]] = []
         for entity, (priority, seq) in batch.touched.items():
             known = batch.known[entity]
             for system, delivery in self._differences.due(known, priority, seq).items():
-                if delivery:
-                    due.append(delivery)
-                elif not known.fresh:
+                if delivery is None and not known.fresh:
                     settled.append((entity, system))
+                elif delivery and (entity, system) not in left:
+                    due.append(delivery)
         deliveries.mark(connection, due)
         deliveries.settle(connection, settled)
         return due

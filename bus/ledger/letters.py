@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
@@ -124,6 +124,19 @@ def waived(connection: Connection, system: str, subject: str, reason: str) -> bo
         [system, subject, reason],
     )
     return bool(found)
+
+
+def waived_deliveries(connection: Connection, entities: Collection[UUID]) -> set[tuple[UUID, str]]:
+    """Deliveries of these that failed, and whose letters a person discarded: (entity, system)."""
+    found = rows(
+        connection,
+        """SELECT entity_id, system FROM delivery WHERE entity_id = ANY(%s) AND state = 'dead' AND (
+             SELECT bool_and(letter.state = 'discarded') FROM dead_letter AS letter
+             WHERE letter.entity_id = delivery.entity_id AND letter.system = delivery.system
+               AND letter.event_seq IS NULL AND letter.state <> 'resolved')""",
+        [list(entities)],
+    )
+    return {(row["entity_id"], row["system"]) for row in found}
 
 
 def groups(connection: Connection) -> list[Row]:

@@ -126,6 +126,21 @@ def test_a_parked_record_whose_letter_is_discarded_follows_the_next_change(middl
     assert middle.due() == {"crm"}
 
 
+def test_what_was_discarded_is_not_tried_again_each_night_but_with_the_next_change(
+    middle: Middle, desk: DeadLetters
+) -> None:
+    middle.take(order(1, comment="x"))
+    discarded = dead_delivery(middle, "shop/order/1", "crm")
+    middle.take(order(2, comment="x"))
+    dead_delivery(middle, "shop/order/2", "crm")
+    entity, other = middle.entity("shop/order/1").id, middle.entity("shop/order/2").id
+    desk.discard([discarded], "op", "a test order")
+    middle.wiring.pipeline.look_over()
+    assert (middle.due(entity), middle.due(other)) == (set(), {"crm"})
+    middle.take(order(1, LATER, comment="y"))
+    assert middle.due(entity) == {"crm"}
+
+
 def test_a_letter_of_a_delivery_that_needs_nothing_any_more_ends_with_its_retry(
     middle: Middle, desk: DeadLetters
 ) -> None:
