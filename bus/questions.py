@@ -8,10 +8,11 @@ from bus import channels, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import BadInput
-from bus.ledger import deliveries, entities, journal, letters, questions
+from bus.ledger import deliveries, entities, journal, letters, questions, records
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
 from bus.ledger.questions import NEW
+from bus.model import Fields, nest
 from bus.ports import Bells, Entry, Notification
 
 
@@ -83,6 +84,7 @@ class Questions:
         record_type, _, external_id = subject.partition("/")
         key = questions.key(system, subject)
         entities.key_locks(connection, [key])
+        said = records.bases(connection, system, record_type, [external_id]).get(external_id)
         entity = entities.part(connection, system, record_type, external_id)
         if entity is None:
             raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
@@ -90,10 +92,15 @@ class Questions:
         questions.answer(connection, system, subject, NEW, actor)
         letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
         deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
-        return [*self._told_again(connection, entity, system, subject), *journal.wake(connection, [key])]
+        return [*self._told_again(connection, entity, system, subject, said), *journal.wake(connection, [key])]
 
-    def _told_again(self, connection: Connection, entity: UUID, system: str, subject: str) -> list[Event]:
-        """What the record told last, as a new event: the old one is known, and would change nothing."""
+    def _told_again(
+        self, connection: Connection, entity: UUID, system: str, subject: str, said: Fields | None
+    ) -> list[Event]:
+        """What the record told last, as a new event: the old one is known, and would change nothing.
+
+        `said`: what is known of it, where the journal has forgotten that and nobody can be asked.
+        """
         last = journal.latest(connection, entity, system, subject)
         if last is not None:
             event = last.model_copy(update={"id": f"{last.id}/{uuid4().hex[:8]}", "causationid": last.id})
@@ -101,6 +108,9 @@ class Questions:
         if system in self._config.called:
             record_type, _, external_id = subject.partition("/")
             journal.notify(connection, [Notification(system, record_type, external_id, whole=True)])
+        elif said:
+            event = Event(source=system, type="counterparty.changed", subject=subject, data=nest(said))
+            return journal.record(connection, [Entry(event)])
         return []
 
     def expire(self) -> int:

@@ -157,6 +157,18 @@ def test_a_record_linked_by_mistake_is_parted_again(middle: Middle) -> None:
         middle.wiring.questions.part("crm", "party/company:9", "anna")
 
 
+def test_a_record_that_nobody_can_be_asked_for_is_parted_with_what_is_known_of_it(database_url: str) -> None:
+    full = {"routes": {"counterparty": {"in": "full"}}}
+    with built(database_url, config(onec=full, bank=full)) as middle:
+        middle.take(party("a", name="Ромашка", **INN))
+        middle.take(party("b", "bank", name="Ромашка (склад)", **INN))
+        middle.rows("DELETE FROM event RETURNING seq")  # past its keeping
+        middle.wiring.questions.part("bank", "party/b", "anna")
+        middle.heard()
+        assert count(middle) == 2
+        assert middle.fields("bank/party/b", "counterparty")["name"] == "Ромашка (склад)"
+
+
 def test_requisites_that_cannot_be_right_are_kept_and_told_of(middle: Middle) -> None:
     middle.take(party("a", name="Ромашка", inn="7707083890", kpp="773601001"))
     fields = middle.fields("onec/counterparty/a", "counterparty")
