@@ -33,6 +33,8 @@ class _Payment:
     """Where it is, or a call was sent that makes it."""
     told: set[str] = field(default_factory=set)
     """Of these the ones that told of it: it is there, and not by us."""
+    named: set[str] = field(default_factory=set)
+    """Those that know it by a name of ours alone, as far as anybody has heard."""
     begun: bool = False
     """Nobody told of it before this very batch."""
 
@@ -47,7 +49,7 @@ class Adopting:
         self._books = frozenset(books)
         self._payments: dict[UUID, list[_Payment]] = {}
         for row in entities.payments_of(connection, orders):
-            known = _Payment(row["id"], row["fields"], set(row["systems"]), set(row["told"]))
+            known = _Payment(row["id"], row["fields"], set(row["systems"]), set(row["told"]), set(row["named"]))
             self._payments.setdefault(row["parent_id"], []).append(known)
 
     def adopted(self, order: UUID, source: str, said: Fields, *, forgotten: bool = False) -> UUID | None:
@@ -74,14 +76,15 @@ class Adopting:
         if source not in known.systems and not forgotten:  # what was to be there shows what we made
             known.told.add(source)
         known.systems.add(source)
+        known.named.discard(source)
 
     def _fits(self, one: _Payment, source: str, said: Fields, forgotten: bool) -> bool:
         state, amount = said.get("status"), said.get("amount")
-        if not amount or one["amount"] != amount or source in one.systems or not one.systems:
+        if not amount or one["amount"] != amount or source in one.systems - one.named or not one.systems:
             return False
         if (one["status"] == PaymentState.REFUND) != (state == PaymentState.REFUND):
             return False
-        if one["status"] == PaymentState.PENDING or _same_number(one, said):
+        if source in one.named or one["status"] == PaymentState.PENDING or _same_number(one, said):
             return True
         if state in (None, PaymentState.PENDING):
             return one.begun and state is not None

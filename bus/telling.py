@@ -190,7 +190,7 @@ class Telling:
         for known, job in family.payments:
             if not self._comes_along(known, job):
                 continue
-            external_id = self._given(known) or f"bus-{known.id}"
+            external_id = self._given(known) or f"{entities.NAMED}{known.id}"
             raw = self._raw(known, external_id, {"@parent": parent})
             if writer.takes(raw, self._profile):
                 found.append((raw, self._told(known, job, external_id)))

@@ -14,6 +14,8 @@ from bus.model import Fields, Kind
 
 OF_ORDER = "order"
 """What the words of a payment's fields have beside them: who said last of which order it is. That is its parent."""
+NAMED = "bus-"
+"""What a name begins with that a record is given out under: it ends with its entity, and is no id of the system's."""
 
 
 @dataclass(slots=True)
@@ -65,12 +67,14 @@ class Known:
     def record(self, system: str, record_type: str, external_id: str, *, ours: bool = True) -> Linked:
         """The row of one record; a creation of ours that was on its way is recognized in it, else it is new.
 
-        What we were to say is no word of a record that somebody else made, while nothing of ours was on its way.
+        What we were to say is no word of a record that somebody else made, while nothing of ours was on its way. One
+        that was given out under a name of ours keeps that: by it the other system knows it when it is given again.
         """
         if linked := self.found(system, record_type, external_id):
             return linked
         for linked in self.records:
-            if (linked.system, linked.type, linked.state) == (system, record_type, "creating"):
+            named = (linked.external_id or "").startswith(NAMED)
+            if (linked.system, linked.type, linked.state) == (system, record_type, "creating") and not named:
                 linked.external_id, linked.state, linked.dirty = external_id, "linked", True
                 if not ours and linked.creating_since is None:
                     linked.view.promised = {}
@@ -256,7 +260,8 @@ def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
 
     One that is only to be made somewhere is not there, until a call was sent that makes it (`Linked.stands`). `told`:
     those of them that told of it, by a record which we neither make there nor made, be it for a payment that this
-    ledger, restored since, knows nothing of.
+    ledger, restored since, knows nothing of. `named`: those that were given it under a name of ours, and have told of
+    it under none of their own.
     """
     if not orders:
         return []
@@ -269,9 +274,11 @@ def payments_of(connection: Connection, orders: Collection[UUID]) -> list[Row]:
              ARRAY(SELECT DISTINCT system FROM record WHERE record.entity_id = entity.id
                      AND state = 'linked' AND creating_since IS NULL AND promised = '{}'
                      AND NOT EXISTS (SELECT 1 FROM identity WHERE identity.kind = entity.kind
-                       AND key = 'bus/made/' || system || '/' || type || '/' || external_id)) AS told
+                       AND key = 'bus/made/' || system || '/' || type || '/' || external_id)) AS told,
+             ARRAY(SELECT system FROM record WHERE record.entity_id = entity.id AND state IN ('linked', 'creating')
+                   GROUP BY system HAVING bool_and(coalesce(starts_with(external_id, %s), false))) AS named
            FROM entity WHERE parent_id = ANY(%s) AND merged_into IS NULL ORDER BY created_at, id""",
-        [sorted(orders)],
+        [NAMED, sorted(orders)],
     )
 
 

@@ -434,6 +434,23 @@ def test_a_payment_that_1c_has_is_not_told_back(unf: House) -> None:
     assert "ПодчиненныйДокумент".encode() not in xml
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_of_two_of_one_sum_that_1c_tells_of_one_is_what_it_was_given(unf: House, *, taken: bool) -> None:
+    unf.take(sold("1001", total=rub("2400.00")), paid(5, "1001"))
+    unf.offer(lease := uuid4())
+    if taken:
+        unf.success(lease)
+    told = {"order": to_order("1001", "onec"), "amount": rub("1200.00"), "status": "paid"}
+    for key in ("0b6f6d4c-7a6e-11ef-93ac-00155d000008", "0b6f6d4c-7a6e-11ef-93ac-00155d000009"):
+        for at in ("2026-10-06T10:00:00Z", "2026-10-06T11:00:00Z"):
+            unf.take(said("onec", "payment", f"payment/{key}:1001", at, None, told))
+    assert len(unf.rows("SELECT 1 FROM entity WHERE kind = 'payment'")) == 2
+    assert unf.fields("shop/order/1001")["paid_total"] == rub("2400.00")
+    again = ET.fromstring(unf.offering.offer("onec", "unf", uuid4()).xml)
+    name = f"bus-{unf.entity('shop/payment/5', 'payment').id}"
+    assert [one.findtext("Ид") for one in again.iter("ПодчиненныйДокумент")] == [name]
+
+
 def test_what_1c_tells_of_while_it_is_being_offered_is_looked_at_anew(unf: House) -> None:
     """Offered as planned it would be there twice."""
     unf.take(sold("1001"), paid(5, "1001"))

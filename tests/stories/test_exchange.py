@@ -178,6 +178,21 @@ def test_money_counts_as_given_back_while_its_document_is_posted(company: Compan
     told_once(company, ["1001"])
 
 
+@pytest.mark.parametrize("fault", ["", "no_success"])
+def test_money_that_1c_was_given_and_tells_of_under_a_key_of_its_own_counts_once(company: Company, fault: str) -> None:
+    company.sell("1001")
+    company.paid_in_shop("1001")
+    company.run(fault)
+    for comment in ("в обед", "вечером"):
+        company.base.act({"do": "edit_order", "id": company.order("1001")["Ref_Key"], "comment": comment})
+        assert company.run().ok
+        assert company.run().ok
+    assert company.bus.fields("shop/order/1001")["paid_total"]["amount"] == "1200.00"
+    assert len(company.bus.rows("SELECT 1 FROM entity WHERE kind = 'payment'")) == 1
+    assert len(company.base.objects.rows(documents.CARD_PAYMENT.name)) == (company.node.profile.name != "ut")
+    told_once(company, ["1001"])
+
+
 def test_a_node_that_does_not_wait_for_its_import_is_imported_all_the_same(company: Company) -> None:
     company.node.settings.waits_for_import = False
     company.sell("1001")
