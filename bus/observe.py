@@ -74,7 +74,8 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
     A state that was seen before is known by its id. But a record may come back to an earlier state within the second
     that its system dates changes by (A, B, A): then the id is old and the state is news, which shows in its base. So is
     what a deleted record shows, read after that was noted, be the deletion heard by now or not. And a state that was
-    put off, to be read again, is heard again where it has a code without a meaning and no letter tells of that.
+    put off, to be read again, is heard again where it has a code without a meaning and no letter tells of that. And so
+    is one that was told, not read, while a later word of its record waits: it was told after that.
 
     `strangers`: a state that was heard and came to nothing, since nothing was known that it could have been of, is
     heard again.
@@ -89,13 +90,18 @@ def take_in(connection: Connection, seen: Sequence[Entry], *, strangers: bool = 
     names = {(entry.event.source, entry.event.subject) for entry in known}
     closed = erased.among(connection, names)
     deletions = tombstones.coming(connection, names)  # before the bases: what is heard in between shows in these
+    overtaken = journal.overtaken(connection, [entry.event for entry in known if entry.observed_at is None])
     pending = [entry.event for entry in known if entry.event.id not in settled]
     returned = [
         replace(entry, event=entry.event.model_copy(update={"id": f"{entry.event.id}/{uuid4().hex[:8]}"}))
         for entry in known
-        if entry.event.id in settled
+        if entry.event.id in settled | overtaken
         and (name := (entry.event.source, entry.event.subject)) not in closed
-        and (_read_since(entry, deletions.get(name)) or _is_news(connection, entry, strangers))
+        and (
+            entry.event.id in overtaken
+            or _read_since(entry, deletions.get(name))
+            or _is_news(connection, entry, strangers)
+        )
     ]
     return [*new, *pending, *journal.record(connection, returned)]
 

@@ -169,6 +169,21 @@ def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
     return {row["id"] for row in found if (row["source"], row["id"]) in names}
 
 
+def overtaken(connection: Connection, events: Sequence[Event]) -> set[str]:
+    """Ids of those known events after which another word of their record came that is still to be heard."""
+    found = rows(
+        connection,
+        """SELECT known.id FROM event AS known, LATERAL (
+             SELECT later.id FROM event AS later
+             WHERE later.source = known.source AND later.subject = known.subject AND later.seq > known.seq
+               AND later.state <> 'done' AND later.state IN ('pending', 'waiting')
+             ORDER BY later.seq DESC LIMIT 1) AS last
+           WHERE known.source = ANY(%s) AND known.id = ANY(%s) AND NOT starts_with(last.id, known.id)""",
+        [list({event.source for event in events}), [event.id for event in events]],
+    )
+    return {row["id"] for row in found}
+
+
 def _priority(item: Notification) -> int:
     return NORMAL if item.priority is None else item.priority
 

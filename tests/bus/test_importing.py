@@ -120,6 +120,27 @@ def test_a_state_that_comes_back_is_news_again(house: House) -> None:
         assert house.fields("onec/order/1001")["total"]["amount"] == total
 
 
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_state_that_comes_back_before_the_one_between_was_heard_stands(house: House, *, merged: bool) -> None:
+    for at, total in enumerate(["1200.00", "900.00", "1200.00"]):
+        house.send(file_of(returned("1001", total=total)))
+        house.wiring.importing.run()
+        if merged and at == 0:
+            house.heard()
+    house.heard()
+    assert house.fields("onec/order/1001")["total"]["amount"] == "1200.00"
+
+
+def test_a_deletion_mark_that_is_taken_away_before_it_was_heard_deletes_nothing(house: House) -> None:
+    house.send(file_of(returned("1001")))
+    house.imported()
+    for more in ({"ПометкаУдаления": "true"}, {}):
+        house.send(file_of(returned("1001", **more)))
+        house.wiring.importing.run()
+    house.heard()
+    assert house.one("SELECT state FROM record WHERE type = 'order' AND system = 'onec'")["state"] == "linked"
+
+
 def test_what_one_file_says_of_an_order_is_dated_by_its_arrival(house: House) -> None:
     """So that an old file which is read once more does not undo what came after it."""
     old = house.send(file_of(returned("1001", total="1200.00")))
