@@ -199,6 +199,7 @@ class Importing:
             events = [] if base else take_in(connection, entries)
             report.personal |= _tells_of_erased(connection, file, taken)
             noted = self._nudge(connection, base, taken.entries) if base else 0
+            _told_anew(connection, file, entries)
             unread = _bury(connection, file, taken.unread)
             if not exchange.go_on(connection, file.id, lease, report.shown(), seconds=self._lease_s):
                 raise _Lost
@@ -274,6 +275,12 @@ def _tells_of_erased(connection: Connection, file: File, taken: _Taken) -> bool:
     told = {(entry.event.source, entry.event.subject) for entry in taken.entries}
     told |= {(file.place.system, unread.subject) for unread in taken.unread if unread.subject}
     return bool(erased.among(connection, told))
+
+
+def _told_anew(connection: Connection, file: File, entries: Sequence[Entry]) -> None:
+    """Of a record that can be read now nobody need mend what could not be, before."""
+    subjects = {entry.event.subject for entry in entries if not entry.held}
+    letters.resolve_events(connection, exchange.told_anew(connection, file.place.system, subjects, file.created_at))
 
 
 def _end(connection: Connection, file: File, lease: UUID, state: str, error: str | None, report: Report) -> None:

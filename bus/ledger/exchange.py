@@ -325,7 +325,8 @@ def chunk(connection: Connection, file_id: int, n: int) -> bytes | None:
 def unread(connection: Connection, documents: Sequence[Unread]) -> list[int | None]:
     """Journal documents that cannot be taken in, as dead: their raw records are kept for when they can.
 
-    A sequence number for each; None for one that is there already, from an earlier try.
+    A sequence number for each; None for one that is there already, from an earlier try, and that nothing readable came
+    after.
     """
     return [_unread(connection, document) for document in documents]
 
@@ -340,7 +341,11 @@ def _unread(connection: Connection, document: Unread) -> int | None:
            FROM (VALUES (%s, %s, %s, %s, %s, %s, %s::timestamptz, %s::jsonb, %s))
                   AS new(source, id, type, subject, channel, kind, at, raw, error),
                 LATERAL (SELECT {erased.known("source", "subject")} AS gone) AS asked
-           ON CONFLICT (source, id) DO NOTHING RETURNING seq""",  # noqa: S608 - ours
+           ON CONFLICT (source, id) DO UPDATE
+             SET state = 'dead', outcome = 'DEAD', error = excluded.error, raw = excluded.raw,
+                 erased = excluded.erased, occurred_at = excluded.occurred_at, finished_at = now()
+             WHERE event.state = 'done' AND event.outcome = 'STALE'
+           RETURNING seq""",  # noqa: S608 - ours
         [
             document.system,
             f"unread/{document.name}",
@@ -354,6 +359,21 @@ def _unread(connection: Connection, document: Unread) -> int | None:
         ],
     )
     return int(found["seq"]) if found else None
+
+
+def told_anew(connection: Connection, system: str, subjects: Collection[str], at: datetime) -> list[int]:
+    """End what could not be read of records that 1C has told of again: sent again it would pass for a change back.
+
+    The events that stand for it.
+    """
+    found = rows(
+        connection,
+        """UPDATE event SET state = 'done', outcome = 'STALE', error = 'told of again since', finished_at = now()
+           WHERE source = %s AND subject = ANY(%s) AND state <> 'done' AND state = 'dead' AND starts_with(id, 'unread/')
+             AND occurred_at < %s RETURNING seq""",
+        [system, list(subjects), at],
+    )
+    return [row["seq"] for row in found]
 
 
 # --- looking, replaying, forgetting ----------------------------------------------------------------------------------

@@ -262,6 +262,18 @@ def test_an_unreadable_document_can_be_retried_from_what_was_kept_of_it(house: H
     assert house.letters() == []
 
 
+def test_a_document_that_came_readable_since_is_nobodys_to_mend_until_it_comes_unreadable_again(house: House) -> None:
+    """Sent again then, it would undo what was told since."""
+    counted = []
+    for said in (bad("1002"), returned("1003"), returned("1002", total="900.00"), bad("1002")):
+        house.send(file_of(said))
+        house.imported()
+        counted.append(len(house.letters()))
+    assert counted == [1, 1, 0, 1]
+    assert house.fields("onec/order/1002")["total"]["amount"] == "900.00"
+    assert len(house.rows("SELECT 1 FROM dead_letter")) == 1
+
+
 MENDED = """UPDATE event SET raw = jsonb_set(raw, '{Сумма}', '"1200.00"')
             WHERE state = 'dead' AND subject <> 'order/1001' RETURNING seq"""
 
