@@ -104,8 +104,9 @@ class Recogniser:
     def become(self, row: Row, known: set[UUID]) -> set[UUID] | Question:
         """Who else a known record is, since it got the requisites of another counterparty; or what to ask first.
 
-        Nothing speaks against it where they share no system; a person's word on these very two counts, and so does his
-        word that the record is one of its own, whatever it is alike.
+        Nothing speaks against it where they share no system; a person's word on these very two counts, against the
+        others that he might have chosen too; and so does his word that the record is one of its own, whatever it is
+        alike.
         """
         answer, natural = self._answer(row), requisites.natural_key(self.fields[row["seq"]])
         if natural is None or answer == NEW:
@@ -113,9 +114,9 @@ class Recogniser:
         others = (self.by_trait.get(natural, set()) & self.parties.keys()) - known
         shared = {system for entity in known for system in self._systems(entity)}
         doubtful = [other for other in sorted(others) if str(other) != answer and self._systems(other) & shared]
-        if doubtful:
+        if doubtful and answer not in {str(other) for other in others}:
             return self._question(row, [(one, self._like(self.fields[row["seq"]], one)) for one in doubtful])
-        return others
+        return others.difference(doubtful)
 
     def met(self, row: Row, entity: UUID) -> None:
         """This record is this entity's from here on: the next event of the batch may be alike."""

@@ -232,6 +232,20 @@ def test_a_person_chooses_among_two_and_is_not_asked_about_the_other(middle: Mid
     assert middle.fields("onec/counterparty/b", "counterparty")["address"] == "Казань"
 
 
+@pytest.mark.parametrize("chosen", ["a", "b"])
+def test_a_known_record_that_may_be_either_of_two_is_whom_a_person_chooses(middle: Middle, chosen: str) -> None:
+    middle.take(party("a", name="Ромашка", **INN))
+    middle.take(party("b", name="Ромашка", **INN))
+    middle.wiring.questions.new(open_questions(middle)[0]["id"], "anna")
+    middle.heard()
+    middle.take(party("c", name="Цветы", **OTHER))
+    middle.take(party("c", at=LATER, name="Цветы", **INN))
+    same(middle, f"onec/counterparty/{chosen}")
+    middle.take(party("c", at=LATEST, name="Цветы", address="Пермь", **INN))
+    assert (open_questions(middle), count(middle)) == ([], 2)
+    assert middle.fields(f"onec/counterparty/{chosen}", "counterparty")["address"] == "Пермь"
+
+
 def test_what_was_doubtful_and_is_corrected_waits_for_nobody(middle: Middle) -> None:
     middle.take(party("a", name="Ромашка", **INN), party("b", name="Цветы", **OTHER))
     middle.take(party("b", at=LATER, name="Цветы", **INN))
