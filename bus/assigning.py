@@ -7,7 +7,8 @@
     the payer has exactly one order with exactly this open sum    -> that order
     otherwise                                                     -> a person, with what speaks for which order
 
-Never a guess. What the same system was told to assign a moment ago, and the ledger does not count yet, counts as paid.
+Never a guess. What was assigned a moment ago, from whatever bank and be it by a person, and the ledger does not count
+yet, counts as paid.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ def _open(received: Received) -> str:
 class Assigner:
     """What is known of the orders that a batch of money may be for; read once, in one transaction."""
 
-    def __init__(self, connection: Connection, config: Config, system: str, batch: Sequence[Received]) -> None:
+    def __init__(self, connection: Connection, config: Config, batch: Sequence[Received]) -> None:
         self._config = config
         self._named = {one: purposes.orders(one.purpose) for one in batch}
         keys = {key for one in batch for key in self._keys(one)}
@@ -168,7 +169,8 @@ class Assigner:
         for row in of_payers:
             self._by_payer.setdefault(self._orders[row["id"]].inn, []).append(row["id"])
         self._claimed: dict[UUID, Decimal] = {}
-        for row in rows(connection, _UNCOUNTED, [system]):
+        banks = sorted(name for name, system in config.systems.items() if system.kind in _UNNAMED)
+        for row in rows(connection, _UNCOUNTED, [banks]):
             back = row["data"].get("status") == PaymentState.REFUND
             amount = money(row["data"].get("amount"))
             self._claim(row["now"], -amount if back else amount)
@@ -275,13 +277,20 @@ def _candidates(received: Received, named: Iterable[Order], of_payer: Iterable[O
     return [{"entity": str(order.entity), "number": order.number, "why": reason} for order, reason in shown]
 
 
+_UNNAMED = ("bank", "events")
+"""Kinds of systems that tell of money which names no order."""
 _UNCOUNTED = """
     WITH told AS MATERIALIZED (
-      SELECT data FROM event WHERE source = %s AND kind = 'payment' AND state IN ('pending', 'waiting')
-        AND data -> 'order' ->> 'system' = 'bus')
-    SELECT data, coalesce(merged_into, id) AS now FROM told
-      JOIN entity ON id = (data -> 'order' ->> 'id')::uuid"""
-"""Of one system, by its index over what has not ended, and the order that each is for, be it united since."""
+      SELECT data, CASE WHEN data ->> 'order' IS NULL THEN answered.decision
+                        WHEN data -> 'order' ->> 'system' = 'bus' THEN data -> 'order' ->> 'id' END AS meant
+      FROM event LEFT JOIN LATERAL (
+        SELECT decision FROM question WHERE question.system = source AND question.subject = event.subject
+          AND question.state = 'decided' AND data ->> 'order' IS NULL AND NOT EXISTS (
+            SELECT 1 FROM identity WHERE identity.kind = 'payment' AND key = source || '/' || event.subject)
+        ORDER BY question.id DESC LIMIT 1) AS answered ON true
+      WHERE source = ANY(%s) AND event.kind = 'payment' AND event.state IN ('pending', 'waiting'))
+    SELECT data, coalesce(merged_into, id) AS now FROM told JOIN entity ON id = nullif(meant, 'new')::uuid"""
+"""Of some systems, by their index over what has not ended, and the order that each is for, be it united since."""
 _PAID = "coalesce((fields -> 'paid_total' ->> 'amount')::numeric, 0)"
 _OPEN = f"coalesce((fields -> 'total' ->> 'amount')::numeric, 0) > {_PAID}"
 _MOST = 200

@@ -196,7 +196,7 @@ class Statements:
         plain = {payment.key: payment.event(system, None) for payment in payments}
         told = assigning.told(connection, plain.values())
         new = [payment for payment in payments if plain[payment.key].subject not in told]
-        assigner = Assigner(connection, self._config, system, [payment.received for payment in new])
+        assigner = Assigner(connection, self._config, [payment.received for payment in new])
         events, asked = [], []
         for payment in payments:
             if plain[payment.key].subject in told:

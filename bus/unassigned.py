@@ -7,7 +7,6 @@ by the bus, by the very rules that it was asked by (bus.assigning); a person's a
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import structlog
 
@@ -46,14 +45,8 @@ class Unassigned:
 
     def _certain(self, connection: Connection) -> dict[int, Ref]:
         """Questions, by their numbers, and the orders that their money surely is for."""
-        certain: dict[int, Ref] = {}
-        asked = questions.of_money(connection, _LIMIT)
-        for system in sorted({row["system"] for row in asked} & self._config.systems.keys()):
-            certain |= self._of(connection, system, [row for row in asked if row["system"] == system])
-        return certain
-
-    def _of(self, connection: Connection, system: str, rows: list[dict[str, Any]]) -> dict[int, Ref]:
-        told = {row["id"]: received for row in rows if (received := assigning.told_of(row["about"]))}
-        assigner = Assigner(connection, self._config, system, list(told.values()))
+        asked = [row for row in questions.of_money(connection, _LIMIT) if row["system"] in self._config.systems]
+        told = {row["id"]: received for row in asked if (received := assigning.told_of(row["about"]))}
+        assigner = Assigner(connection, self._config, list(told.values()))
         answers = {number: assigner.assign(received).order for number, received in told.items()}
         return {number: order for number, order in answers.items() if order is not None}

@@ -129,7 +129,7 @@ class Payments:
         plain = [payment.event(self.told.source, None) for _, payment in read]
         known = assigning.told(connection, plain)
         new = [payment.received for _, payment in read if not payment.order and payment.subject not in known]
-        assigner = Assigner(connection, self.config, self.told.source, new)
+        assigner = Assigner(connection, self.config, new)
         events: list[Event] = []
         asks: list[Question] = []
         for (row, payment), event in zip(read, plain, strict=True):

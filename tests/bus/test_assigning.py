@@ -29,7 +29,7 @@ def money(amount: int = 100, **changes: Any) -> Received:
 
 def assigned(middle: Middle, *batch: Received) -> list[Assigned]:
     with middle.ledger.transaction() as connection:
-        assigner = Assigner(connection, middle.wiring.config, "bank", batch)
+        assigner = Assigner(connection, middle.wiring.config, batch)
         return [assigner.assign(one) for one in batch]
 
 

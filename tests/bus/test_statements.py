@@ -219,6 +219,40 @@ def test_two_payments_of_one_sum_are_not_given_to_one_order(middle: Middle) -> N
     assert middle.fields("shop/order/2")["paid_total"] == rub("70.00")
 
 
+def test_what_a_person_has_assigned_counts_as_paid_before_the_ledger_has_it(middle: Middle) -> None:
+    take(middle, document(НазначениеПлатежа="Оплата заказа №777"))
+    middle.wiring.questions.of_order(middle.wiring.questions.listing()[0]["id"], "1001", "anna")
+    second = middle.wiring.statements.take("bank", read(document(Номер="18")))
+    assert (len(second.assigned), len(second.asked)) == (0, 1)
+    middle.heard()
+    assert middle.fields("shop/order/1")["paid_total"] == rub("100.00")
+
+
+@pytest.fixture
+def two_banks(database_url: str) -> Iterator[Middle]:
+    known = config(bank=BANK)
+    systems = known.systems | {"other": known.systems["bank"]}
+    with built(database_url, known.model_copy(update={"systems": systems})) as made:
+        yield made
+
+
+def test_what_one_bank_tells_counts_as_paid_for_another(two_banks: Middle) -> None:
+    two_banks.take(order(1, number="1001", total=rub(100), customer=CUSTOMER))
+    statements = {"bank": read(document()), "other": read(document(Номер="18"))}
+    first, second = (two_banks.wiring.statements.take(bank, one) for bank, one in statements.items())
+    assert (len(first.assigned), len(second.asked)) == (1, 1)
+
+
+def test_the_money_of_two_banks_is_not_given_to_one_order_that_came_since(two_banks: Middle) -> None:
+    for bank, number in (("bank", "17"), ("other", "18")):
+        two_banks.wiring.statements.take(bank, read(document(Номер=number)))
+    two_banks.heard()
+    two_banks.take(order(1, number="1001", total=rub(100), customer=CUSTOMER))
+    assert [two_banks.wiring.unassigned.look_again() for _ in range(2)] == [1, 0]
+    two_banks.heard()
+    assert two_banks.fields("shop/order/1")["paid_total"] == rub("100.00")
+
+
 def test_a_statement_that_is_only_tried_writes_nothing(middle: Middle) -> None:
     taken = take(middle, document(), document(Номер="18", Сумма="5.00"), dry_run=True)
     assert (len(taken.assigned), len(taken.asked), taken.accepted.new) == (1, 1, 0)

@@ -182,7 +182,7 @@ ASKED: dict[str, Callable[[Connection], object]] = {
     "hasten": lambda connection: deliveries.hasten(connection, [(uuid4(), "crm") for _ in range(50)]),
     "expire": questions.expire,
     "move answers": lambda connection: questions.move(connection, uuid4(), _firm(connection)),
-    "assign": lambda connection: Assigner(connection, config(), "shop", [_money()]),
+    "assign": lambda connection: Assigner(connection, config(), [_money()]),
     "assigned": lambda connection: told(connection, [payment(at, LATER, amount=rub(1)) for at in range(50)]),
     "deleted": lambda connection: tombstones.of(connection, [("bank", f"payment/{at}") for at in range(50)]),
     "deletions": lambda connection: tombstones.coming(connection, [("bank", f"payment/{at}") for at in range(50)]),
