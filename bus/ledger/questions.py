@@ -37,7 +37,8 @@ def key(system: str, subject: str) -> str:
 def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) -> None:
     """Ask, or bring an open question up to date; who knows of no candidates takes none away.
 
-    The deadline stands from when it was first asked.
+    The deadline stands from when it was first asked. What is asked anew shows what was shown before of money: an event
+    tells nothing of its payer and purpose.
     """
     if not questions:
         return
@@ -46,9 +47,15 @@ def ask(connection: Connection, questions: Sequence[Question], *, seconds: int) 
     run(
         connection,
         """INSERT INTO question AS old (asks, system, subject, entity_id, about, candidates, deadline)
-           SELECT asks, system, subject, entity_id, about, candidates, now() + make_interval(secs => %s)
+           SELECT asks, system, subject, entity_id, coalesce(last.about, '{}') || new.about,
+             CASE WHEN new.candidates = '[]' THEN coalesce(last.candidates, '[]') ELSE new.candidates END,
+             now() + make_interval(secs => %s)
            FROM jsonb_to_recordset(%s)
              AS new(asks text, system text, subject text, entity_id uuid, about jsonb, candidates jsonb)
+           LEFT JOIN LATERAL (
+             SELECT question.about, question.candidates FROM question
+             WHERE (question.system, question.subject) = (new.system, new.subject) AND state = 'expired'
+             ORDER BY id DESC LIMIT 1) AS last ON new.asks = 'order'
            ORDER BY system, subject
            ON CONFLICT (system, subject) WHERE state = 'open'
            DO UPDATE SET about = old.about || excluded.about, candidates =

@@ -191,6 +191,21 @@ def test_an_answered_question_assigns_and_is_not_asked_again(middle: Middle) -> 
     assert middle.one("SELECT state FROM question") == {"state": "decided"}
 
 
+def test_money_that_is_asked_about_anew_shows_what_it_showed_before_and_finds_its_order(middle: Middle) -> None:
+    take(middle, document(НазначениеПлатежа="Оплата заказа №2002"))
+    (before,) = middle.wiring.questions.listing()
+    middle.rows("UPDATE question SET deadline = now() - interval '1 day'")
+    middle.rows("UPDATE event SET deadline = now() - interval '1 day' WHERE state = 'waiting'")
+    assert middle.wiring.chores.deadlines()["questions_expired"] == 1
+    middle.wiring.dead_letters.retry([letter["id"] for letter in middle.letters()], "anna")
+    middle.heard()
+    (after,) = middle.wiring.questions.listing()
+    assert after["id"] > before["id"]
+    assert (after["about"], after["candidates"]) == (before["about"], before["candidates"])
+    middle.take(order(2, number="2002", total=rub(100), customer=CUSTOMER))
+    assert middle.wiring.unassigned.look_again() == 1
+
+
 def test_money_that_was_there_before_its_order_finds_it(middle: Middle) -> None:
     take(middle, document(НазначениеПлатежа="Оплата заказа №2002"))
     assert middle.wiring.unassigned.look_again() == 0, "nobody knows that order"
