@@ -7,7 +7,7 @@ written from then on like any other; of those that it may be a person chooses; w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -89,7 +89,7 @@ class Meeting:
         found = self._adapter.alike(record_type, {str(job.id): matching.alike(job.known.view.fields) for job in jobs})
         by_key = {self._key(one): one for some in found.values() for one in some}
         with self._parts.ledger.transaction() as connection:
-            taken = entities.find(connection, "counterparty", by_key)
+            taken = self._of_others(connection, by_key)
         says = {key: self._says(one) for key, one in by_key.items() if key not in taken}
         candidates: dict[Job, list[tuple[_Candidate, Fields]]] = {}
         left: dict[Job, BusError] = {}
@@ -100,6 +100,13 @@ class Meeting:
             else:
                 candidates[job] = [((one, fields), fields) for one, fields in said if isinstance(fields, dict)]
         return candidates, left
+
+    def _of_others(self, connection: Connection, by_key: Mapping[str, RawRecord]) -> set[str]:
+        """Those that are known as somebody's, or that a person called one of its own, be it not heard yet."""
+        subjects = {(self._system, f"{one.type}/{one.id}"): key for key, one in by_key.items()}
+        answers = questions.answers(connection, subjects)
+        own = {key for subject, key in subjects.items() if answers.get(subject) == NEW}
+        return own | entities.find(connection, "counterparty", by_key).keys()
 
     def _says(self, record: RawRecord) -> Fields | BusError:
         """One that cannot be read holds up nobody but those who may be it."""

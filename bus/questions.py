@@ -90,6 +90,7 @@ class Questions:
             raise BadInput(f"{system} {subject} is linked to nothing that it could be parted from", field="record")
         questions.moot(connection, {(system, subject)})
         questions.answer(connection, system, subject, NEW, actor)
+        questions.take_back(connection, entity, system, subject)
         letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
         deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
         return [*self._told_again(connection, entity, system, subject, said), *journal.wake(connection, [key])]

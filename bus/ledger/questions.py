@@ -129,6 +129,16 @@ def answer(connection: Connection, system: str, subject: str, decision: str, act
     )
 
 
+def take_back(connection: Connection, entity: UUID, system: str, subject: str) -> None:
+    """That an entity is this record counts no more: it was a mistake."""
+    run(
+        connection,
+        """UPDATE question SET state = 'moot'
+           WHERE entity_id = %s AND system = %s AND state = 'decided' AND decision = %s""",
+        [entity, system, subject],
+    )
+
+
 def get(connection: Connection, question_id: int) -> Row | None:
     """One question."""
     return one(connection, "SELECT * FROM question WHERE id = %s", [question_id])

@@ -1,6 +1,7 @@
 """Counterparties that are about to be created and are there already: over a real ledger and the stand-in portal."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,6 +141,22 @@ def test_whom_a_person_finds_is_linked_and_written(world: World) -> None:
     assert len(companies(world)) == 1
     [requisite] = [one for one in world.portal.state({"of": "requisites"})["requisites"] if one["rqInn"]]
     assert (requisite["rqInn"], requisite["rqKpp"], requisite["entityId"]) == (INN, KPP, companies(world)[0]["id"])
+
+
+@pytest.mark.parametrize("heard_first", [True, False])
+def test_whom_a_person_found_by_mistake_and_parted_is_another_one(world: World, heard_first: bool) -> None:
+    record = there(world, "Лютик", phones=[PHONE])
+    ref = enter(world)
+    settle(world)
+    world.wiring.questions.same(questions(world)[0]["id"], record, "anna")
+    settle(world)
+    world.wiring.questions.part("crm", record, "anna")
+    if not heard_first:  # the lane is quicker than the record's last word
+        world.wiring.lane("crm", False).drain(until=datetime.now(UTC) + timedelta(seconds=2))
+    settle(world)
+    assert world.letters() == []
+    assert known(world, ref) not in (None, record)
+    assert len(companies(world)) == 2
 
 
 def test_a_company_that_becomes_known_by_itself_leaves_nothing_to_ask(world: World) -> None:
