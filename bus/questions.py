@@ -8,7 +8,7 @@ from bus import channels, points
 from bus.config import Config
 from bus.envelope import Event
 from bus.errors import BadInput
-from bus.ledger import deliveries, entities, journal, letters, questions, records
+from bus.ledger import conflicts, deliveries, entities, journal, letters, questions, records
 from bus.ledger.database import Connection, Ledger, Row
 from bus.ledger.deliveries import Due
 from bus.ledger.questions import NEW
@@ -91,6 +91,7 @@ class Questions:
         questions.moot(connection, {(system, subject)})
         questions.answer(connection, system, subject, NEW, actor)
         questions.take_back(connection, entity, system, subject)
+        conflicts.withdraw(connection, entity, system)
         letters.acted(connection, actor, "part", f"{system} {subject}", {"entity": str(entity)})
         deliveries.mark(connection, [Due(entity, system, channels.NEXT, None)])
         return [*self._told_again(connection, entity, system, subject, said), *journal.wake(connection, [key])]

@@ -101,6 +101,25 @@ def agree(connection: Connection, fields: Collection[tuple[UUID, str]]) -> None:
     )
 
 
+def withdraw(connection: Connection, entity: UUID, system: str) -> None:
+    """What a system said of an entity that it has no record of any more is no answer; where none is left, nor asked."""
+    run(
+        connection,
+        """WITH others AS (
+             SELECT conflict.id, conflict.options - %(system)s AS options, NOT EXISTS (
+               SELECT 1 FROM jsonb_each(conflict.options - %(system)s) AS said (source, option)
+               WHERE option -> 'value' <> coalesce(fields -> field, 'null')) AS agree
+             FROM conflict JOIN entity ON entity.id = conflict.entity_id
+             WHERE entity.id = %(entity)s AND conflict.state = 'open' AND conflict.options ? %(system)s AND NOT EXISTS (
+               SELECT 1 FROM record WHERE record.entity_id = entity.id AND system = %(system)s AND state <> 'deleted'))
+           UPDATE conflict SET options = CASE WHEN agree THEN conflict.options ELSE others.options END,
+             state = CASE WHEN agree THEN 'agreed' ELSE state END, decided_at = CASE WHEN agree THEN now() END,
+             decided_by = CASE WHEN agree THEN 'bus: the other record was parted' END
+           FROM others WHERE conflict.id = others.id""",
+        {"entity": entity, "system": system},
+    )
+
+
 def close(connection: Connection, conflict_id: int, state: str, decision: Json, actor: str) -> Row | None:
     """End an open conflict; None when someone else did."""
     return one(

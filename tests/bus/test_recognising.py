@@ -169,6 +169,21 @@ def test_a_record_that_nobody_can_be_asked_for_is_parted_with_what_is_known_of_i
         assert middle.fields("bank/party/b", "counterparty")["name"] == "Ромашка (склад)"
 
 
+@pytest.mark.parametrize(("first", "state"), [("onec", "agreed"), ("crm", "open")])
+def test_what_a_parted_record_said_is_no_answer_to_what_a_person_is_asked(
+    middle: Middle, first: str, state: str
+) -> None:
+    ours, theirs = party("a", address="Пермь", **INN), party("company:1", "crm", LATER, address="Казань", **INN)
+    for event in (ours, theirs) if first == "onec" else (theirs, ours):
+        middle.take(event)
+    middle.wiring.questions.part("crm", "party/company:1", "anna")
+    middle.heard()
+    assert [row["state"] for row in middle.rows("SELECT state FROM conflict")] == [state]
+    middle.rows("UPDATE conflict SET deadline = now() - interval '1 second'")
+    middle.wiring.conflicts.expire()
+    assert middle.fields("onec/counterparty/a", "counterparty")["address"] == "Пермь"
+
+
 def test_requisites_that_cannot_be_right_are_kept_and_told_of(middle: Middle) -> None:
     middle.take(party("a", name="Ромашка", inn="7707083890", kpp="773601001"))
     fields = middle.fields("onec/counterparty/a", "counterparty")
