@@ -78,7 +78,10 @@ class StateMachine:
 
 @dataclass(frozen=True, slots=True)
 class Manual:
-    """A person decides. Neither value is written over the other until `sla` has passed; then `default` decides."""
+    """A person decides. Neither value is written over the other until `sla` has passed; then `default` decides.
+
+    At once between two records of one system: a person is asked of two systems' words.
+    """
 
     sla: timedelta
     default: Policy
@@ -411,6 +414,8 @@ def decide(  # noqa: PLR0911 - one answer per policy
             return _newest((), our_word, their_word)
         case Priority(order):
             return Verdict(accept=_before(their_word, our_word, order), rule=f"priority {' > '.join(order)}")
+        case Manual(default=default) if our_word.source == their_word.source:
+            return decide(default, ours, theirs, our_word, their_word, alone, refunded)
         case Manual():
             return Verdict(accept=None, rule="manual")
 

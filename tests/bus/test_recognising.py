@@ -118,6 +118,15 @@ def test_two_live_records_of_one_system_with_one_inn_are_asked_about(middle: Mid
     assert count(middle) == 1
 
 
+def test_of_two_records_of_one_system_nobody_is_asked_which_is_right(middle: Middle) -> None:
+    middle.take(party("company:1", "crm", address="Пермь", **INN))
+    middle.take(party("company:2", "crm", **INN))
+    same(middle, "crm/party/company:1")
+    middle.take(party("company:2", "crm", LATER, address="Казань", **INN))
+    assert middle.rows("SELECT * FROM conflict") == []
+    assert middle.fields("crm/party/company:1", "counterparty")["address"] == "Казань"
+
+
 def test_a_record_made_anew_after_its_deletion_is_the_same_counterparty(middle: Middle) -> None:
     middle.take(party("a", name="Ромашка", **INN))
     middle.take(gone("onec", "counterparty", "counterparty/a"))
