@@ -66,8 +66,8 @@ class Asking:
             points.here("task.added")
         self._ledger.run(partial(conflicts.tasked, conflict_id=row["id"], state="there", task_id=task_id))
         log.info("task.made", conflict=row["id"], task=task_id)
-        if row["escalated_at"]:
-            self._handed_over(row | {"task_id": task_id})
+        if row["escalated_at"] and not self._handed_over(row | {"task_id": task_id}):
+            self._ledger.run(partial(conflicts.press_again, conflict_id=row["id"]))
         return True
 
     def _task(self, row: Row) -> Task:

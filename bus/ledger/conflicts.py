@@ -246,3 +246,8 @@ def pressing(connection: Connection, share: float, limit: int = 100) -> list[Row
 def escalated(connection: Connection, ids: Sequence[int]) -> None:
     """People were told that these are pressing."""
     run(connection, "UPDATE conflict SET escalated_at = now() WHERE id = ANY(%s)", [list(ids)])
+
+
+def press_again(connection: Connection, conflict_id: int) -> None:
+    """Its task could not be handed over: the next turn tells of it once more."""
+    run(connection, "UPDATE conflict SET escalated_at = NULL WHERE id = %s AND state = 'open'", [conflict_id])

@@ -147,6 +147,17 @@ def test_a_task_that_is_made_when_its_conflict_is_pressing_already_is_handed_ove
     assert [task["responsibleId"] for task in tasks(world)] == [9]
 
 
+def test_and_so_it_is_when_the_portal_goes_away_between_the_two(world: World, disputed: int) -> None:
+    del disputed
+    world.rows("UPDATE conflict SET opened_at = now() - interval '20 hours', deadline = now() + '4 hours' RETURNING id")
+    world.rows("UPDATE conflict SET escalated_at = now() RETURNING id")
+    world.portal.faults.add({"kind": "drop_before", "method": "tasks.task.update", "count": 1})
+    for _ in range(2):
+        world.wiring.asking.ask()
+    assert [task["responsibleId"] for task in tasks(world)] == [9]
+    assert conflicts(world)[0]["escalated_at"] is not None
+
+
 def test_a_task_whose_answer_was_lost_is_closed_when_its_conflict_is_decided_meanwhile(
     world: World, disputed: int
 ) -> None:
