@@ -48,13 +48,26 @@ class Meeting:
         with self._parts.ledger.transaction() as connection:
             answers = questions.answers(connection, {(self._system, _subject(record_type, job)) for job in wanted})
         told = {job: answers.get((self._system, _subject(record_type, job))) for job in wanted}
-        chosen = {job: answer for job, answer in told.items() if answer not in (None, NEW)}
+        chosen = {job: answer for job, answer in told.items() if answer is not None and answer != NEW}
+        gone = self._gone(record_type, chosen)
         left: dict[Job, BusError] = {
-            job: _of_another(str(answer)) for job, answer in chosen.items() if not self._link(job, str(answer))
+            job: _of_another(answer)
+            for job, answer in chosen.items()
+            if job not in gone and not self._link(job, answer)
         }
-        left |= self._judge(record_type, [job for job in wanted if told[job] is None])
+        left |= self._judge(record_type, [job for job in wanted if told[job] is None or job in gone])
         self._reload([job for job in wanted if job not in left])
         return left
+
+    def _gone(self, record_type: str, chosen: Mapping[Job, str]) -> set[Job]:
+        """Those for whom a person chose a record that was deleted, or merged, since it was shown: that is no answer."""
+        named = {job: answer.partition("/")[2] for job, answer in chosen.items()}
+        there = self._adapter.fetch(record_type, sorted({*named.values()}), ()) if named else {}
+        gone = {job for job, record in named.items() if record not in there}
+        for job in gone:
+            back = partial(questions.take_back, entity=job.id, system=self._system, subject=chosen[job])
+            self._parts.ledger.run(back)
+        return gone
 
     def _judge(self, record_type: str, jobs: Sequence[Job]) -> dict[Job, BusError]:
         candidates, left = self._candidates(record_type, jobs)

@@ -143,6 +143,20 @@ def test_whom_a_person_finds_is_linked_and_written(world: World) -> None:
     assert (requisite["rqInn"], requisite["rqKpp"], requisite["entityId"]) == (INN, KPP, companies(world)[0]["id"])
 
 
+@pytest.mark.parametrize("told_of", [True, False])
+def test_who_was_deleted_while_a_person_chose_him_is_created(world: World, told_of: bool) -> None:
+    record = there(world, "Лютик", phones=[PHONE])
+    ref = enter(world)
+    settle(world)
+    number = int(record.rpartition(":")[2])
+    world.portal.act({"do": "delete_company", "id": number}, quiet=not told_of)
+    settle(world)
+    world.wiring.questions.same(questions(world)[0]["id"], record, "anna")
+    settle(world)
+    assert known(world, ref) not in (None, record)
+    assert (questions(world), world.letters()) == ([], [])
+
+
 @pytest.mark.parametrize("heard_first", [True, False])
 def test_whom_a_person_found_by_mistake_and_parted_is_another_one(world: World, heard_first: bool) -> None:
     record = there(world, "Лютик", phones=[PHONE])
