@@ -72,7 +72,7 @@ class Questions:
         """Take a record away from the entity that it was linked to by mistake: it becomes one of its own.
 
         Fields it brought in stay where they are, until somebody says otherwise. Raises BadInput when no such
-        counterparty is known, or it is the only record of its entity.
+        counterparty is known, it is the only record of its entity, or we made it for that one, whose key it bears.
         """
         told = self._ledger.run(lambda connection: self._part(connection, system, subject, actor))
         self._bells.publish(told)
@@ -104,6 +104,9 @@ class Questions:
         `said`: what is known of it, where the journal has forgotten that and nobody can be asked.
         """
         last = journal.latest(connection, entity, system, subject)
+        if last is not None and entity in entities.find(connection, "counterparty", _own_keys(last)).values():
+            say = f"the bus made {system} {subject} for this counterparty, whose key it bears: part the others from it"
+            raise BadInput(say, field="record")
         if last is not None:
             event = last.model_copy(update={"id": f"{last.id}/{uuid4().hex[:8]}", "causationid": last.id})
             return journal.record(connection, [Entry(event)])
@@ -146,6 +149,12 @@ class Questions:
         self._bells.publish(woken)
         if row["asks"] == "counterparty" and row["system"] in self._config.called:
             self._bells.ring(row["system"], urgent=False)
+
+
+def _own_keys(event: Event) -> list[str]:
+    """Keys of ours that a record bears."""
+    refs = (event.data or {}).get("records") or []
+    return [f"bus/{event.kind}/{ref['id']}" for ref in refs if ref.get("system") == "bus"]
 
 
 def _meant(connection: Connection, row: Row, choice: str) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bus.errors import BadInput
 from bus.ports import Notification
 from tests.stories.world import World, build
 
@@ -171,6 +172,18 @@ def test_whom_a_person_found_by_mistake_and_parted_is_another_one(world: World, 
     assert world.letters() == []
     assert known(world, ref) not in (None, record)
     assert len(companies(world)) == 2
+
+
+def test_what_the_bus_made_for_somebody_is_parted_by_taking_the_others_away(world: World) -> None:
+    ref = enter(world)
+    settle(world)
+    record = str(known(world, ref))
+    with pytest.raises(BadInput, match="part the others from it"):
+        world.wiring.questions.part("crm", record, "anna")
+    assert known(world, ref) == record
+    world.wiring.questions.part("onec", f"counterparty/{ref}", "anna")
+    settle(world)
+    assert known(world, ref) not in (None, record)
 
 
 def test_a_company_that_becomes_known_by_itself_leaves_nothing_to_ask(world: World) -> None:
