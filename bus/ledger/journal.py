@@ -171,6 +171,8 @@ def settled(connection: Connection, events: Sequence[Event]) -> set[str]:
 
 def overtaken(connection: Connection, events: Sequence[Event]) -> set[str]:
     """Ids of those known events after which another word of their record came that is still to be heard."""
+    if not events:
+        return set()
     found = rows(
         connection,
         """SELECT known.id FROM event AS known, LATERAL (
