@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bus.config import Config, Mode, Route
+from pydantic import ValidationError
+
+from bus.config import Config, Mode, Route, System
 from bus.errors import BadInput
 from bus.ledger import letters
 from bus.ledger.database import Connection, Ledger, rows, run
@@ -16,14 +18,14 @@ def effective(connection: Connection, config: Config) -> Config:
     turned = rows(connection, "SELECT system, kind, direction, mode FROM switch")
     systems = dict(config.systems)
     for row in turned:
-        system = systems.get(row["system"])
-        if system is None:
-            continue
-        route = system.routes.get(row["kind"], Route())
-        way = {"in": "inward", "out": "outward"}[row["direction"]]
-        routes = {**system.routes, row["kind"]: route.model_copy(update={way: Mode(row["mode"])})}
-        systems[row["system"]] = system.model_copy(update={"routes": routes})
+        if system := systems.get(row["system"]):
+            systems[row["system"]] = _turned(system, row["kind"], row["direction"], Mode(row["mode"]))
     return config.model_copy(update={"systems": systems})
+
+
+def _turned(system: System, kind: Kind, direction: str, mode: Mode) -> System:
+    route = system.routes.get(kind, Route()).model_copy(update={{"in": "inward", "out": "outward"}[direction]: mode})
+    return system.model_copy(update={"routes": {**system.routes, kind: route}})
 
 
 class Switched:
@@ -50,7 +52,7 @@ class Switched:
 def turn(ledger: Ledger, config: Config, system: str, kind: Kind, direction: str, mode: Mode, actor: str) -> None:
     """Set one switch; workers and the door take it up when they restart.
 
-    Raises BadInput for an unknown system or direction.
+    Raises BadInput for an unknown system or direction, and for what its kind cannot do.
     """
     if system not in config.systems:
         raise BadInput(f"there is no system {system!r}; known: {', '.join(config.systems)}", field="system")
@@ -58,6 +60,10 @@ def turn(ledger: Ledger, config: Config, system: str, kind: Kind, direction: str
         raise BadInput(f"there is no kind {kind!r}; known: {', '.join(MODELS)}", field="kind")
     if direction not in ("in", "out"):
         raise BadInput("direction is in or out", field="direction")
+    try:
+        System.model_validate(_turned(config.systems[system], kind, direction, mode).model_dump(by_alias=True))
+    except ValidationError as error:
+        raise BadInput("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
     with ledger.transaction() as connection:
         run(
             connection,

@@ -70,6 +70,14 @@ def test_what_there_is_nothing_of_cannot_be_turned(
     assert middle.rows("SELECT 1 FROM switch") == []
 
 
+def test_what_a_systems_kind_cannot_do_is_not_turned_on(middle: Middle) -> None:
+    file = config(onec={"kind": "commerceml", "user": "1c", "password": "secret"})
+    with pytest.raises(BadInput, match="CommerceML tells counterparties inside orders only"):
+        switches.turn(middle.ledger, file, "onec", "counterparty", "out", Mode.FULL, "olga")
+    switches.turn(middle.ledger, file, "onec", "counterparty", "in", Mode.FULL, "olga")
+    assert [row["mode"] for row in middle.rows("SELECT mode FROM switch")] == ["full"]
+
+
 def test_a_switch_of_a_system_that_left_the_file_does_no_harm(middle: Middle) -> None:
     turn(middle, "bank", "payment", "in", Mode.OFF)
     left = config().model_copy(update={"systems": {"shop": config().systems["shop"]}})
