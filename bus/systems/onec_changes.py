@@ -80,7 +80,20 @@ class Changes:
                 yield records
             recent = [row for row in page if at is None or str(row.get(at) or "") >= start]
             self._memory.handed(thing, _versions(recent), anew=True)
+        yield from self._of_another_operation(thing)
         self._memory.instead(thing)
+
+    def _of_another_operation(self, thing: str) -> Iterator[list[RawRecord]]:
+        """Documents that were handed over, and that no list has any more: somebody found that they are something else.
+
+        What has left the window since is looked at with them.
+        """
+        left = self._memory.left(thing) if self._reader.operation(thing) else []
+        for some in chunks(left, _TAKEN):
+            rows = self._calls.by_keys(self._names.need(thing), some)
+            other = [row for row in rows if self._reader.of_another_operation(thing, row)]
+            if records := self._told(thing, other):
+                yield records
 
     def _other_versions(self, thing: str) -> Iterator[list[RawRecord]]:
         """Objects with another version than the one handed over last; of documents those of the window."""

@@ -26,6 +26,13 @@ if redis.call('EXISTS', KEYS[1]) == 0 then return redis.call('DEL', KEYS[2]) end
 redis.call('RENAME', KEYS[1], KEYS[2])
 return 1
 """
+_LEFT = """
+local left = {}
+for _, key in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if redis.call('HEXISTS', KEYS[1], key) == 0 then left[#left + 1] = key end
+end
+return left
+"""
 _DROP = "return redis.call('DEL', KEYS[1])"
 
 
@@ -78,6 +85,11 @@ class Memory:
         """Put what was gathered in the place of the old: what is too old to be asked for is forgotten with it."""
         self._run(_INSTEAD, [self._new(thing), thing])
 
+    def left(self, thing: str) -> list[str]:
+        """Objects that were handed over, and were not gathered anew."""
+        found = self._run(_LEFT, [self._new(thing), thing])
+        return [str(_text(one)) for one in found] if isinstance(found, list) else []
+
     def known(self, name: str) -> str | None:
         """Something learnt of the base itself."""
         return self._got("known", [name])[0]
@@ -111,12 +123,12 @@ class Memory:
         flat = [part for pair in values.items() for part in pair]
         self._run(_SET, [thing], str(_KEPT_S), *flat)
 
-    def _run(self, script: str, things: Sequence[str], *args: str) -> None:
+    def _run(self, script: str, things: Sequence[str], *args: str) -> object:
         keys = [f"{self._prefix}:{thing}" for thing in things]
         try:
-            self._client.eval(script, len(keys), *keys, *args)
+            return self._client.eval(script, len(keys), *keys, *args)
         except RedisError:
-            return
+            return None
 
 
 def _text(value: object) -> str | None:

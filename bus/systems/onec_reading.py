@@ -87,9 +87,9 @@ class Reader:
         return [RawRecord("payment", key, version, gone=True, rest=True) for key, version in versions.items()]
 
     def removed(self, thing: str, row: Raw) -> bool:
-        """Marked for deletion, or no record at all; refunds count only when they are posted."""
+        """Marked for deletion, made one of another operation, or no record at all; refunds count only when posted."""
         marked = self.names.get(thing, "deleted")
-        if (marked and row.get(marked)) or self._nobody(thing, row):
+        if (marked and row.get(marked)) or self._nobody(thing, row) or self.of_another_operation(thing, row):
             return True
         return thing in ("refund", "cash_refund") and not row.get(self.names.need(thing, "posted"))
 
@@ -103,6 +103,12 @@ class Reader:
         """The condition that a document of money is of customers' orders at all; empty where there is none."""
         name, value = self.names.get(thing, "operation"), self.names.get(thing, "operation_is")
         return f"{name} eq '{value}'" if name and value else ""
+
+    def of_another_operation(self, thing: str, row: Raw) -> bool:
+        """Does a document of money not fulfil that condition (any more)?"""
+        return bool(self.operation(thing)) and row.get(self.names.need(thing, "operation")) != self.names.get(
+            thing, "operation_is"
+        )
 
     def currency_key(self, code: str) -> str | None:
         """The base's currency of an ISO code, by name or number."""

@@ -60,7 +60,8 @@ class Writer:
         job.key = str(job.write.id).partition(":")[0]
         row = self._calls.one(self._set(job), job.key)
         if self._reader.removed(job.thing, row):
-            raise NotFound(f"{self._set(job)}: it is marked for deletion", cause="marked for deletion")
+            say = "it is marked for deletion, or has become a document of another operation"
+            raise NotFound(f"{self._set(job)}: {say}", cause="marked for deletion")
         job.before = self._record(job, row)
         body = {name: value for name, value in self._body(job, row).items() if not _is(row, name, value)}
         if body:

@@ -235,7 +235,7 @@ def taken_back(world: World, order: int) -> None:
     assert world.letters() == []
 
 
-@pytest.mark.parametrize("how", ["marked", "an advance"])
+@pytest.mark.parametrize("how", ["marked", "an advance", "of another operation"])
 def test_a_receipt_that_the_books_take_back_is_told_to_a_person_while_the_shop_shows_it(
     world: World, orders: dict[int, str], how: str
 ) -> None:
@@ -245,8 +245,13 @@ def test_a_receipt_that_the_books_take_back_is_told_to_a_person_while_the_shop_s
     assert [one["paid"] for one in world.shop_order(first)["payments"]] == ["Y"]
     if how == "marked":
         world.books.act({"do": "delete_payment", "id": receipt})
-    else:
+    elif how == "an advance":
         world.books.act({"do": "edit_payment", "id": receipt, "orders": [{"amount": 500}]})
+    else:
+        fields = {"ХозяйственнаяОперация": "ПрочееПоступление"}
+        set_ = "Document_ПоступлениеБезналичныхДенежныхСредств"
+        world.books.act({"do": "write", "set": set_, "id": receipt, "fields": fields})
+        world.wiring.reconcile.run(full=True)
     world.settle()
     assert paid(world, orders) == [500, 0]
     taken_back(world, first)

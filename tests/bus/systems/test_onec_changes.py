@@ -72,6 +72,28 @@ def test_a_page_that_was_not_taken_is_told_again(made: Made, books: Base) -> Non
     assert told(made(), "counterparty") == [key]
 
 
+def test_a_receipt_that_becomes_a_document_of_another_operation_is_found_gone_by_a_full_run(
+    made: Made, books: Base
+) -> None:
+    receipts = [
+        str(books.act({"do": "create_payment", "order": order(books, party(books, at)), "amount": 500})["id"])
+        for at in range(2)
+    ]
+    onec = made()
+    (other, *_) = sorted(told(onec, "payment"))
+    receipt = other.partition(":")[0]
+    assert receipt in receipts
+    fields = {"ХозяйственнаяОперация": "ПрочееПоступление"}
+    books.act({"do": "write", "set": "Document_ПоступлениеБезналичныхДенежныхСредств", "id": receipt, "fields": fields})
+
+    def gone() -> list[str]:
+        return [record.id for page in onec.changed("payment", EPOCH) for record in page if record.gone]
+
+    assert other in gone()
+    assert other not in gone(), "it is told once"
+    assert onec.fetch("payment", [other], None) == {}
+
+
 def test_a_quiet_base_is_looked_over_in_one_request_for_thousands_of_objects(made: Made, books: Base) -> None:
     for at in range(300):
         party(books, at)
