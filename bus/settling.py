@@ -244,10 +244,13 @@ class Settling:
         return know(self._system, one.job.known, record_type, one.result.id, connection)
 
     def _finish(self, connection: Connection, jobs: Sequence[Job], *, wrote: bool) -> set[bool]:
-        """End claims. Which lanes have work by it, the urgent (True) or the ordinary: what is due again."""
+        """End claims. Which lanes have work by it, the urgent (True) or the ordinary: what is due again.
+
+        Of a claim that is another's by now it is he who says whether a person is needed.
+        """
         ends = sorted((job.done(wrote=wrote) for job in jobs), key=lambda end: end.entity_id)
         ended = deliveries.done(connection, ends, window_s=self._limits.loop_window_s)
-        letters.resolve_deliveries(connection, [job.id for job in jobs], self._system)
+        letters.resolve_deliveries(connection, [row["entity_id"] for row in ended], self._system)
         return {row["priority"] <= channels.URGENT for row in ended if row["state"] == "due"}
 
     def _ring(self, lanes: set[bool]) -> None:

@@ -166,3 +166,33 @@ def test_what_goes_on_after_a_standstill_is_on_its_way_from_then(world: World) -
     call = [one for one in world.portal.calls.since() if one["method"] == "crm.item.update"][-1]
     assert stall.done
     assert 0 < call["unix"] - told[0]["told_at"].timestamp() < 0.5 * LEASE_S
+
+
+def test_who_wakes_ends_no_letter_of_what_another_could_not_write_meanwhile(world: World) -> None:
+    order = world.order()
+    world.settle()
+    world.portal.webhooks.clear()
+    world.clock.ahead_s += 5
+    world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "Позвонить"}})
+    refusal = {"kind": "refuse", "method": "crm.item.update", "error": "INVALID_ARG_VALUE", "text": "stage"}
+
+    class Paid(Stall):
+        def __call__(self, name: str) -> None:
+            if name == "lane.sent" and not self.done:
+                world.shop.act({"do": "pay_order", "id": order})
+                world.shop.outbox.flush(5)
+                world.portal.faults.add(refusal)
+                super().__call__(name)
+                world.portal.faults.clear()
+
+    world.shop.outbox.flush(5)
+    stall = Paid(world, "lane.sent")
+    points.arm(stall)
+    world.settle()
+    assert stall.done
+    assert world.rows("SELECT state FROM delivery WHERE system = 'crm'") == [{"state": "dead"}]
+    (letter,) = world.letters()
+    world.wiring.dead_letters.retry([letter["id"]], "anna")
+    world.settle()
+    assert world.deal_of(order)["UF_CRM_PAYMENT_STATUS"] == "Оплачен"
+    assert world.letters() == []
