@@ -17,7 +17,7 @@ import structlog
 
 from bus import channels, leased, points, retry
 from bus.envelope import Event, version_order
-from bus.errors import POISON, BadInput, BusError, Transient, unreadable
+from bus.errors import POISON, BadInput, BusError, NotReady, Transient, unreadable
 from bus.leased import Lease
 from bus.ledger import journal, letters, records
 from bus.ledger.database import Connection, Row
@@ -209,9 +209,9 @@ class LookUps:
             for row in rows:
                 if isinstance(decisions[row["seq"]], retry.GiveUp):
                     self._bury(connection, row, error)
-            again = [decision for decision in decisions.values() if isinstance(decision, retry.Again)]
+            again = {seq: one for seq, one in decisions.items() if isinstance(one, retry.Again)}
             if again:
-                until, counts = max(decision.until for decision in again), again[0].counts
+                until, counts = {seq: one.until for seq, one in again.items()}, not isinstance(error, NotReady)
                 journal.postpone(connection, lease, until, counts=counts, error=str(error))
         log.warning("lookups.postponed", system=self._system, count=len(rows), again=len(again), reason=str(error))
 

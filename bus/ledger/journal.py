@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
@@ -434,13 +434,14 @@ def close_notified(connection: Connection, lease: UUID, outcomes: dict[int, Outc
     )
 
 
-def postpone(connection: Connection, lease: UUID, until: datetime, *, counts: bool, error: str) -> None:
-    """Give leased notifications back, to be taken at `until`."""
+def postpone(connection: Connection, lease: UUID, until: Mapping[int, datetime], *, counts: bool, error: str) -> None:
+    """Give leased notifications back, each to be taken at its time."""
     run(
         connection,
-        """UPDATE event SET lease = NULL, lease_until = NULL, due_at = %s, attempts = attempts + %s, error = %s
-           WHERE lease = %s AND state = 'notified'""",
-        [until, int(counts), error, lease],
+        """UPDATE event SET lease = NULL, lease_until = NULL, due_at = new.until, attempts = attempts + %s, error = %s
+           FROM jsonb_to_recordset(%s) AS new(seq bigint, until timestamptz)
+           WHERE event.seq = new.seq AND lease = %s AND state = 'notified'""",
+        [int(counts), error, bulk([{"seq": seq, "until": at} for seq, at in until.items()]), lease],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bus.errors import Permanent
+from bus.errors import Permanent, Transient
 from bus.ledger import journal
 from bus.lookups import LookUps
 from bus.parts import Parts
@@ -96,6 +96,22 @@ def test_a_letter_of_a_record_that_could_be_read_after_all_is_resolved(middle: M
     look(middle, portal)
     assert middle.fields("crm/deal/7")["comment"] == "a"
     assert middle.rows("SELECT state FROM dead_letter") == [{"state": "resolved"}]
+
+
+def test_one_that_cannot_be_asked_for_is_parted_by_and_by_from_those_that_were_told_of_with_it(middle: Middle) -> None:
+    class Sick(Portal):
+        def fetch(self, record_type: str, ids: Sequence[str], parts: object = None) -> dict[str, Raw]:
+            if "8" in ids:
+                raise Transient("HTTP 500", cause="test")
+            return super().fetch(record_type, ids, parts)
+
+    portal = Sick({str(number): raw(number) for number in (7, 8, 9)})
+    look(middle, portal, "7", "8", "9")
+    times = middle.rows("SELECT due_at FROM event WHERE state = 'notified' GROUP BY due_at")
+    assert len(times) == 3, "together again they would end together"
+    middle.rows("UPDATE event SET due_at = due_at + interval '99 years' WHERE subject = 'deal/8' RETURNING seq")
+    look(middle, portal)
+    assert [middle.fields(f"crm/deal/{number}")["comment"] for number in (7, 9)] == ["a", "a"]
 
 
 @pytest.mark.parametrize("whole", [True, False])

@@ -78,7 +78,8 @@ def test_a_removal_is_not_absorbed_by_a_change(connection: Connection) -> None:
 def test_a_claim_given_back_is_taken_again_at_its_time(connection: Connection) -> None:
     journal.notify(connection, [DEAL])
     (row,) = claim(connection)
-    journal.postpone(connection, row["lease"], datetime.now(UTC) - timedelta(seconds=1), counts=True, error="500")
+    until = {row["seq"]: datetime.now(UTC) - timedelta(seconds=1)}
+    journal.postpone(connection, row["lease"], until, counts=True, error="500")
     (again,) = claim(connection)
     assert again["attempts"] == 1
 
@@ -87,7 +88,7 @@ def test_a_claim_can_be_given_back_though_the_record_was_told_of_again(connectio
     journal.notify(connection, [DEAL])
     (row,) = claim(connection)
     journal.notify(connection, [DEAL])
-    journal.postpone(connection, row["lease"], datetime.now(UTC), counts=True, error="500")
+    journal.postpone(connection, row["lease"], {row["seq"]: datetime.now(UTC)}, counts=True, error="500")
     assert set(state(connection)) == {"notified"}
 
 
@@ -97,7 +98,8 @@ def test_one_lease_over_two_notifications_of_one_record_can_be_given_back(connec
     journal.notify(connection, [DEAL])
     both = claim(connection)
     assert len(both) == 2
-    journal.postpone(connection, both[0]["lease"], datetime.now(UTC), counts=True, error="500")
+    until = {row["seq"]: datetime.now(UTC) for row in both}
+    journal.postpone(connection, both[0]["lease"], until, counts=True, error="500")
     assert set(state(connection)) == {"notified"}
 
 
