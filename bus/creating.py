@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from bus import points
 from bus.claimed import Job
+from bus.errors import BusError, NotReady
 from bus.ledger import deliveries, entities, journal, questions, records, restored, tombstones
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
@@ -25,23 +26,24 @@ class Creating:
         self._kind = parts.config.systems[system].kind
         self._late = timedelta(seconds=parts.config.systems[system].late_s)
 
-    def begin(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
+    def begin(self, record_type: str, jobs: Sequence[Job]) -> dict[Job, BusError]:
         """Note creations before their call; one that was begun before is looked for first, by our own key.
 
         One that others have named already (the shop's order names its deal) is looked for by that name, not created.
-        What turns out to be there is linked, and from then on read and written like any other. Returns those of which
-        it is too early to say: the call that was to make them may still be at work.
+        What turns out to be there is linked, and from then on read and written like any other. Returns those that are
+        not to be created now, each with the reason: the call that was to make them may still be at work, or what they
+        are named by is there and hidden from us.
         """
-        fresh = self._unnamed(record_type, jobs)
+        fresh, left = self._unnamed(record_type, jobs)
         if not fresh:
-            return []
+            return left
         ids = [job.id for job in fresh]
         first = self._parts.ledger.run(
             lambda connection: records.begin_creating(connection, ids, self._system, record_type)
         )
         begun = [job for job in fresh if job.id not in first]
         if not begun:
-            return []
+            return left
         found = self._adapter.find(record_type, [str(job.id) for job in begun])
         for job in begun:
             if record := found.get(str(job.id)):
@@ -49,7 +51,12 @@ class Creating:
                     points.here("lane.linking")
                 self._link(job, record_type, record.id)
         self._reload(begun)
-        return [job for job in begun if job.external_id is None and self.wait_until(job)]
+        return left | {job: self.unclear(job) for job in begun if job.external_id is None and self.wait_until(job)}
+
+    def unclear(self, job: Job) -> NotReady:
+        """Why a creation is left alone while the call that was taken for lost may still be at work."""
+        say = "the answer to its creation was lost, and the call may still be at work"
+        return NotReady(say, until=self.wait_until(job) or self._parts.now(), cause="creation unclear")
 
     def wait_until(self, job: Job) -> datetime | None:
         """When the last call that was to create this record, or a part of it, can have no late effect any more.
@@ -73,19 +80,23 @@ class Creating:
         records.telling(connection, known, unread)
         return [job for job in jobs if job.external_id is None and job.id not in promised]
 
-    def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> list[Job]:
-        """Jobs whose record nobody has named yet; a named one that is there is linked."""
+    def _unnamed(self, record_type: str, jobs: Sequence[Job]) -> tuple[list[Job], dict[Job, BusError]]:
+        """Jobs whose record nobody has named yet, and those whose named one may not be read: it is there.
+
+        A named one that is there and can be read is linked.
+        """
         named = self._names(record_type, jobs)
         if not named:
-            return list(jobs)
+            return list(jobs), {}
         present, forbidden = fetched(self._adapter, record_type, sorted(set(named.values())))
         found = [job for job in jobs if named.get(job.id) in present]
         for job in found:
             self._link(job, record_type, named[job.id])
-        gone = [job for job in jobs if job.id in named and job not in found and named[job.id] not in forbidden]
+        hidden = {job: forbidden[named[job.id]] for job in jobs if named.get(job.id) in forbidden}
+        gone = [job for job in jobs if job.id in named and job not in found and job not in hidden]
         gone = self._forgotten(record_type, {job: named[job.id] for job in gone})
         self._reload([*found, *gone])
-        return [job for job in jobs if job not in found and job not in gone]
+        return [job for job in jobs if job not in found and job not in gone and job not in hidden], hidden
 
     def _link(self, job: Job, record_type: str, external_id: str) -> None:
         """It is this record. If it is an order, its payments follow."""

@@ -147,16 +147,17 @@ class Sending:
         left = self._meeting.meet(record_type, [job for job in rest if job.external_id is None])
         self._settling.fail([Failure(job, reason) for job, reason in left.items()])
         rest = [job for job in rest if job not in left]
-        early = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
+        left = self._creating.begin(record_type, [job for job in rest if job.external_id is None])
         gone = [job for job in rest if job.external_id is None and job.known.deleted_in(self._system)]
         self._settling.idle(gone)
         rest = [job for job in rest if job not in gone]
         if __debug__:
             points.here("lane.begun")
         writes = translator.writes(self._tables)
-        early += [job for job in rest if job.unheard(writes) and self._creating.wait_until(job)]
-        self._put_off(early)
-        rest = [job for job in rest if job not in early]
+        early = [job for job in rest if job.unheard(writes) and self._creating.wait_until(job)]
+        left |= {job: self._creating.unclear(job) for job in early}
+        self._settling.fail([Failure(job, reason) for job, reason in left.items()])
+        rest = [job for job in rest if job not in left]
         planned = self._planned(record_type, self._read(record_type, rest, translator), translator)
         self._write(record_type, planned, translator)
 
@@ -182,12 +183,6 @@ class Sending:
         job.left_over, job.seen = len(derived) < len(due), job.linked.view.version
         job.write = Write(self._type(job), str(job.id), job.external_id, change)
         return True
-
-    def _put_off(self, jobs: Sequence[Job]) -> None:
-        """Leave creations alone while the call that was taken for lost may still be at work."""
-        say = "the answer to its creation was lost, and the call may still be at work"
-        ends = [(job, self._creating.wait_until(job) or self._parts.now()) for job in jobs]
-        self._settling.fail([Failure(job, NotReady(say, until=until, cause="creation unclear")) for job, until in ends])
 
     def _type(self, job: Job) -> str:
         return self._parts.mappings.record_types(self._kind)[job.known.view.kind]

@@ -278,6 +278,18 @@ def test_the_shops_order_may_name_its_deal(world: World) -> None:
     assert [one["id"] for one in world.deals_of(order)] == [deal]
 
 
+def test_a_deal_that_the_shops_order_names_and_that_is_hidden_from_us_gets_no_second_one(world: World) -> None:
+    deal = world.portal.act({"do": "create_deal", "fields": {"title": "By phone"}}, quiet=True)["id"]
+    world.portal.act({"do": "delete_deal", "id": deal}, quiet=True)  # no list shows it, and no webhook told of it
+    hidden = {"kind": "refuse", "method": "crm.item.get", "error": "ACCESS_DENIED", "text": "", "status": 403}
+    world.portal.faults.add(hidden)
+    order = world.order(properties={"DEAL_ID": str(deal)})
+    world.settle()
+    assert world.deals_of(order) == []
+    (letter,) = world.letters()
+    assert (letter["system"], letter["class"]) == ("crm", "Permanent")
+
+
 @pytest.mark.parametrize("full", [False, True], ids=["changed", "full"])
 @pytest.mark.parametrize("where", ["shop", "crm"])
 def test_an_edit_that_nobody_told_of_and_that_cannot_be_read_is_a_dead_letter_until_it_can(
