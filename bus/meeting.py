@@ -20,6 +20,7 @@ from bus.ledger.database import Connection
 from bus.ledger.questions import NEW, Question
 from bus.matching import Likeness
 from bus.model import Fields, flatten
+from bus.observe import fetched, parted
 from bus.parts import Parts
 from bus.ports import Adapter, RawRecord
 from bus.recognising import shown
@@ -62,8 +63,8 @@ class Meeting:
     def _gone(self, record_type: str, chosen: Mapping[Job, str]) -> set[Job]:
         """Those for whom a person chose a record that was deleted, or merged, since it was shown: that is no answer."""
         named = {job: answer.partition("/")[2] for job, answer in chosen.items()}
-        there = self._adapter.fetch(record_type, sorted({*named.values()}), ()) if named else {}
-        gone = {job for job, record in named.items() if record not in there}
+        there, hidden = fetched(self._adapter, record_type, sorted({*named.values()}), ()) if named else ({}, {})
+        gone = {job for job, record in named.items() if record not in there and record not in hidden}
         for job in gone:
             back = partial(questions.take_back, entity=job.id, system=self._system, subject=chosen[job])
             self._parts.ledger.run(back)
@@ -99,14 +100,21 @@ class Meeting:
         """Who is there that they may be, without those that are known as somebody else; and who that cannot tell."""
         if not jobs:
             return {}, {}
-        found = self._adapter.alike(record_type, {str(job.id): matching.alike(job.known.view.fields) for job in jobs})
+
+        def ask(some: Sequence[Job]) -> Mapping[str, list[RawRecord]]:
+            return self._adapter.alike(
+                record_type, {str(job.id): matching.alike(job.known.view.fields) for job in some}
+            )
+
+        found, left = parted(ask, jobs)
         by_key = {self._key(one): one for some in found.values() for one in some}
         with self._parts.ledger.transaction() as connection:
             taken = self._of_others(connection, by_key)
         says = {key: self._says(one) for key, one in by_key.items() if key not in taken}
         candidates: dict[Job, list[tuple[_Candidate, Fields]]] = {}
-        left: dict[Job, BusError] = {}
         for job in jobs:
+            if job in left:  # who may be it is hidden from us
+                continue
             said = [(one, says[key]) for one in found.get(str(job.id), ()) if (key := self._key(one)) in says]
             if troubles := [trouble for _, trouble in said if isinstance(trouble, BusError)]:
                 left[job] = troubles[0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 from uuid import uuid4
 
 from bus.envelope import Event, version_order
@@ -15,6 +16,9 @@ from bus.ledger.database import Connection, Ledger
 from bus.ledger.records import Shown
 from bus.model import Fields, flatten
 from bus.ports import Adapter, Entry, Mappings, Raw, Retracing
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 def removal(system: str, event_type: str, subject: str, at: datetime, reason: str, *, told: bool = True) -> Entry:
@@ -39,13 +43,18 @@ def fetched(
     adapter: Adapter, record_type: str, ids: Sequence[str], parts: Collection[str] | None = None
 ) -> tuple[dict[str, Raw], dict[str, BusError]]:
     """Present records by id, and the errors of those that may not be read: one forbidden record harms no other."""
+    return parted(lambda some: adapter.fetch(record_type, some, parts), ids)
+
+
+def parted(ask: Callable[[Sequence[T]], Mapping[str, U]], about: Sequence[T]) -> tuple[dict[str, U], dict[T, BusError]]:
+    """What a question about several is answered, and the errors of those that it cannot be asked about."""
     try:
-        return adapter.fetch(record_type, ids, parts), {}
+        return dict(ask(about)), {}
     except (Permanent, ConfigError) as error:
-        if len(ids) == 1:
-            return {}, {ids[0]: error}
-    half = len(ids) // 2
-    halves = [fetched(adapter, record_type, some, parts) for some in (ids[:half], ids[half:])]
+        if len(about) == 1:
+            return {}, {about[0]: error}
+    half = len(about) // 2
+    halves = [parted(ask, some) for some in (about[:half], about[half:])]
     return halves[0][0] | halves[1][0], halves[0][1] | halves[1][1]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.errors import BadInput
+from bus.errors import BadInput, Permanent
 from bus.ports import Notification
 from tests.stories.world import World, build
 
@@ -89,6 +89,23 @@ def test_who_is_surely_there_is_linked_and_nobody_is_asked(world: World, said: d
     assert known(world, ref) == record
     assert len(companies(world)) == 1
     assert questions(world) == []
+
+
+def test_one_who_may_be_hidden_from_us_is_a_dead_letter_and_holds_up_nobody_else(world: World) -> None:
+    adapter = world.wiring.lane("crm", False)._sending._adapter
+    alike = adapter.alike
+
+    def hidden(record_type: str, wanted: Any) -> Any:
+        if INN in [one.inn for one in wanted.values()]:
+            raise Permanent("whoever has it is hidden from us", cause="test")
+        return alike(record_type, wanted)
+
+    adapter.alike = hidden  # type: ignore[method-assign]
+    other = {"name": "Лютик", "full_name": 'ООО "Лютик"', "inn": "7736050003", "phones": [], "emails": []}
+    refs = [enter(world), enter(world, **other)]
+    settle(world)
+    assert [known(world, ref) is None for ref in refs] == [True, False]
+    assert [letter["cause"] for letter in world.letters()] == ["test"]
 
 
 UNSURE = {
