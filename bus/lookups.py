@@ -9,7 +9,7 @@ of change need show it: so he is read as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -24,7 +24,7 @@ from bus.ledger.database import Connection, Row
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.model import flatten
-from bus.observe import differences, fetched, removal, retraced, take_in
+from bus.observe import differences, fetched, parted, removal, retraced, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Alike, Entry, Notification, Raw, RawRecord
 from bus.translate import entries, translated
@@ -173,10 +173,17 @@ class LookUps:
         return present, forbidden
 
     def _heirs(self, record_type: str, gone: list[str]) -> list[Notification]:
-        """Who bears the INN there of counterparties that are gone: nobody, where they were deleted and not merged."""
+        """Who bears the INN there of counterparties that are gone: nobody, where they were deleted and not merged.
+
+        One who is hidden from us could not be read either, and keeps none of the others from being heard.
+        """
         with self._parts.ledger.transaction() as connection:
             inns = records.inns(connection, self._system, record_type, gone)
-        found = self._adapter.alike(record_type, {one: Alike(inn=inn) for one, inn in inns.items()}) if inns else {}
+
+        def ask(some: Sequence[str]) -> Mapping[str, list[RawRecord]]:
+            return self._adapter.alike(record_type, {one: Alike(inn=inns[one]) for one in some})
+
+        found = parted(ask, sorted(inns))[0] if inns else {}
         heirs = {heir.id for some in found.values() for heir in some} - set(gone)
         return [Notification(self._system, record_type, one, whole=True) for one in sorted(heirs)]
 

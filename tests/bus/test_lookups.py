@@ -114,6 +114,22 @@ def test_one_that_cannot_be_asked_for_is_parted_by_and_by_from_those_that_were_t
     assert [middle.fields(f"crm/deal/{number}")["comment"] for number in (7, 9)] == ["a", "a"]
 
 
+def test_an_heir_who_is_hidden_from_us_harms_none_that_was_read_with_the_one_who_is_gone(middle: Middle) -> None:
+    class Hidden(Portal):
+        def alike(self, _: str, wanted: object) -> dict[str, Any]:
+            raise Permanent(f"hidden: {wanted}", cause="test")
+
+    portal = Hidden({"7": raw(7), "9": raw(9)})
+    look(middle, portal, "7", "9")
+    inn = """UPDATE entity SET kind = 'counterparty', fields = fields || '{"inn": "7707083893"}' WHERE id = %s
+             RETURNING id"""
+    middle.rows(inn, middle.entity("crm/deal/7").id)
+    portal.deals = {"9": raw(9, comments="b", updatedTime="2026-10-05T13:00:00+00:00")}
+    look(middle, portal, "7", "9")
+    assert middle.letters() == []
+    assert middle.fields("crm/deal/9")["comment"] == "b"
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_another_has_ended_meanwhile_is_not_made_a_dead_letter(middle: Middle, whole: bool) -> None:
     """A worker stood still until its claim lapsed: what it could not read, another could."""
