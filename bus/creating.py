@@ -13,7 +13,7 @@ from bus.ledger import deliveries, entities, journal, questions, records, restor
 from bus.ledger.database import Connection
 from bus.ledger.entities import Known
 from bus.ledger.records import Creation
-from bus.observe import fetched, removal, take_in
+from bus.observe import fetched, parted, removal, take_in
 from bus.parts import Parts
 from bus.ports import Adapter, Notification
 
@@ -44,7 +44,9 @@ class Creating:
         begun = [job for job in fresh if job.id not in first]
         if not begun:
             return left
-        found = self._adapter.find(record_type, [str(job.id) for job in begun])
+        found, refused = parted(lambda some: self._adapter.find(record_type, [str(job.id) for job in some]), begun)
+        left |= refused
+        begun = [job for job in begun if job not in refused]
         for job in begun:
             if record := found.get(str(job.id)):
                 if __debug__:

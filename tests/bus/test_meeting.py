@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus.errors import BadInput, Permanent
+from bus.errors import BadInput
 from bus.ports import Notification
 from tests.stories.world import World, build
 
@@ -92,20 +92,14 @@ def test_who_is_surely_there_is_linked_and_nobody_is_asked(world: World, said: d
 
 
 def test_one_who_may_be_hidden_from_us_is_a_dead_letter_and_holds_up_nobody_else(world: World) -> None:
-    adapter = world.wiring.lane("crm", False)._sending._adapter
-    alike = adapter.alike
-
-    def hidden(record_type: str, wanted: Any) -> Any:
-        if INN in [one.inn for one in wanted.values()]:
-            raise Permanent("whoever has it is hidden from us", cause="test")
-        return alike(record_type, wanted)
-
-    adapter.alike = hidden  # type: ignore[method-assign]
+    company = int(there(world, title="Ромашка", requisites=[CARD]).rpartition(":")[2])
+    del world.portal.records.tables[4].rows[company]  # its requisite is shown, no list shows it itself
+    world.portal.faults.add({"kind": "refuse", "method": "crm.item.get", "error": "ACCESS_DENIED", "text": ""})
     other = {"name": "Лютик", "full_name": 'ООО "Лютик"', "inn": "7736050003", "phones": [], "emails": []}
     refs = [enter(world), enter(world, **other)]
     settle(world)
     assert [known(world, ref) is None for ref in refs] == [True, False]
-    assert [letter["cause"] for letter in world.letters()] == ["test"]
+    assert [letter["class"] for letter in world.letters()] == ["Permanent"]
 
 
 UNSURE = {

@@ -75,10 +75,12 @@ class Bus:
             stderr=subprocess.STDOUT,
             text=True,
         ) as popen:
+            process = Process(popen)
             try:
-                yield Process(popen)
+                yield process
             finally:
                 popen.kill()
+                process.ended()  # its reader, too: the pipe is closed behind it
 
 
 @dataclass
