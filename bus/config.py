@@ -137,15 +137,15 @@ class System(Part):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> System:
-        if self.kind in ("bitrix24", "bitrix_cms") and self.url is None:
+        if self.kind in ("bitrix24", "bitrix_cms") and not _says(self.url):
             raise ValueError("url is missing: the incoming webhook of the system")
-        if self.kind == "onec" and self.url is None:
+        if self.kind == "onec" and not _says(self.url):
             raise ValueError("url is missing: the address of the base's OData interface")
-        if self.kind in ("onec", "commerceml") and (self.user is None or self.password is None):
+        if self.kind in ("onec", "commerceml") and not (self.user and _says(self.password)):
             raise ValueError("user and password are missing: the login of this 1C, made for the bus alone")
         if self.kind == "commerceml" and self.routes.get("counterparty", Route()).outward is not Mode.OFF:
             raise ValueError("routes.counterparty.out: CommerceML tells counterparties inside orders only; write off")
-        if self.kind == "bitrix24" and self.application_token in (None, []):
+        if self.kind == "bitrix24" and not self.tokens:
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self
 
@@ -153,6 +153,11 @@ class System(Part):
     def actor(self) -> str | None:
         """Who our own saves are by there, as events name their actor; None where nobody said."""
         return f"user:{self.integration_user}" if self.integration_user else None
+
+
+def _says(secret: SecretStr | None) -> bool:
+    """An empty one is as good as none: anybody could show it."""
+    return secret is not None and bool(secret.get_secret_value())
 
 
 class Asking(Part):

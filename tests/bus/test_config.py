@@ -72,8 +72,25 @@ def test_every_complaint_is_told_at_once() -> None:
     ],
 )
 def test_variables_are_filled_from_the_environment(text: str, environment: dict, filled: str) -> None:
-    found = from_document({"systems": {"crm": CRM | {"application_token": text}}}, environment)
-    assert found.systems["crm"].application_token == SecretStr(filled)
+    found = from_document({"systems": {"crm": CRM | {"member_id": text}}}, environment)
+    assert found.systems["crm"].member_id == filled
+
+
+@pytest.mark.parametrize(
+    ("system", "missing"),
+    [
+        (CRM | {"url": "${SECRET}"}, "url is missing"),
+        (CRM | {"application_token": "${SECRET}"}, "application_token is missing"),
+        (CRM | {"application_token": ["${SECRET}", "${NEXT:-}"]}, "application_token is missing"),
+        (SHOP | {"url": "${SECRET}"}, "url is missing"),
+        ({"kind": "commerceml", "user": "exchange", "password": "${SECRET}"}, "user and password are missing"),
+        ({"kind": "commerceml", "user": "${SECRET}", "password": "x"}, "user and password are missing"),
+        ({"kind": "onec", "url": "${SECRET}", "user": "bus", "password": "x"}, "url is missing"),
+    ],
+)
+def test_a_secret_that_says_nothing_is_missing(system: dict, missing: str) -> None:
+    with pytest.raises(ConfigError, match=missing):
+        from_document({"systems": {"one": system}}, {"SECRET": ""})
 
 
 def test_a_variable_that_is_not_there_is_named_with_the_key_that_wants_it() -> None:

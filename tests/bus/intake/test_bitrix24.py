@@ -125,7 +125,7 @@ def test_a_stranger_is_refused_without_a_hint(caller, journal, wrong):
 
 
 def test_an_empty_token_in_the_configuration_opens_nothing(caller, clock, journal):
-    crm = {"kind": "bitrix24", "url": "https://crm.example/rest/1/code/", "application_token": ""}
+    crm = {"kind": "bitrix24", "url": "https://crm.example/rest/1/code/", "application_token": ["x", ""]}
     caller.http.app = create_app(from_document({"systems": {"crm": crm}}, {}), journal, None, now=clock)
     assert caller.portal(auth__application_token="").status_code == 401
     assert caller.portal(auth__application_token=None).status_code == 401
