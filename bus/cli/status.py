@@ -119,8 +119,10 @@ def _run(row: dict[str, Any] | None) -> str:
     systems = row["report"].get("systems", ())
     drifted = sum(system["missed"] + system["waiting"] for system in systems)
     unreadable = sum(system.get("unreadable", 0) for system in systems)
+    failed = ", ".join(system["system"] for system in systems if system.get("error"))
     state = f"{drifted} drifted, {unreadable} unreadable" if row["finished_at"] else "not finished"
-    return f"run {row['id']} at {screen.plain(row['started_at'])} UTC, {state}"
+    why = f"; failed: {failed}, see `bus runs {row['id']}`" if failed else ""
+    return f"run {row['id']} at {screen.plain(row['started_at'])} UTC, {state}{why}"
 
 
 def _backup(row: dict[str, Any] | None) -> str:

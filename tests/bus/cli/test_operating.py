@@ -317,6 +317,17 @@ def test_a_reconciliation_that_a_restored_ledger_is_held_after_says_so_and_fails
     assert "this ledger was restored and is held: nothing is written before" in held.stderr
 
 
+def test_the_status_names_the_system_that_the_last_reconciliation_could_not_read(bus, wiring):
+    read = dict.fromkeys(("records", "sum", "missed", "healed", "waiting", "unreadable"), 0) | {"error": None}
+    report = {"systems": [read | {"system": "crm"}, read | {"system": "shop", "error": "no connection"}]}
+    with wiring.ledger.transaction() as connection:
+        connection.execute(
+            "INSERT INTO run (what, finished_at, report) VALUES ('reconcile', now(), %s)", [Jsonb(report)]
+        )
+
+    assert "0 drifted, 0 unreadable; failed: shop, see `bus runs 1`" in bus("status").stdout
+
+
 def test_a_system_that_cannot_be_read_fails_the_reconciliation(bus):
     bus.configure(
         "systems: {crm: {kind: bitrix24, url: 'http://127.0.0.1:1/rest/1/c0de/', application_token: t,"
