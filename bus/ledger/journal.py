@@ -354,6 +354,20 @@ _TOLD = """waiting.kind = 'payment' AND EXISTS (
              JOIN identity ON kind = 'payment' AND key = ref.system || '/' || ref.type || '/' || ref.id)"""
 
 
+def unmerged(connection: Connection, source: str, subject: str, keys: Collection[str], limit: int = 100) -> list[Row]:
+    """Events that have not ended: of a record, or that wait for something known by one of these keys."""
+    return rows(
+        connection,
+        """SELECT source || '/' || subject AS record, event.type, event.state, waits_for, deadline, letter.id AS letter
+           FROM event LEFT JOIN dead_letter AS letter ON letter.event_seq = event.seq
+           WHERE seq = ANY(ARRAY(
+             SELECT seq FROM event WHERE source = %(source)s AND subject = %(subject)s AND state <> 'done'
+             UNION SELECT seq FROM event WHERE state = 'waiting' AND waits_for = ANY(%(keys)s)))
+           ORDER BY seq LIMIT %(limit)s""",
+        {"source": source, "subject": subject, "keys": list(keys), "limit": limit},
+    )
+
+
 def overdue(connection: Connection) -> list[Row]:
     """Waiting events whose deadline has passed, locked; a second beat skips them."""
     return rows(

@@ -230,6 +230,28 @@ def test_a_name_that_is_not_known_is_told(bus, name):
     assert result.stderr.startswith(f"nothing is known of {name!r}; give an order number")
 
 
+@pytest.mark.parametrize("name", ["392", "bank/payment/1"])
+def test_what_waits_for_an_order_that_is_not_known_is_found_by_its_own_name_and_the_orders(bus, wiring, name):
+    data = {"order": {"number": "392"}, "amount": {"amount": "5.00", "currency": "RUB"}, "status": "paid"}
+    money = parse(order(1) | {"source": "bank", "type": "payment.changed", "subject": "payment/1", "data": data})
+    wiring.publisher.publish(money)
+    wiring.pipeline.process([money])
+
+    told = bus("history", name)
+
+    assert told.exit_code == 0
+    assert "bank/payment/1" in told.stdout
+    assert "number/onec/392" in told.stdout
+
+
+def test_an_order_that_could_not_be_merged_is_found_with_its_dead_letter(bus, wiring):
+    (letter,) = dead(wiring, [7])
+
+    told = bus("history", "onec/order/7")
+
+    assert (told.exit_code, f"dead  │           │       │ {letter} " in told.stdout) == (0, True)
+
+
 @pytest.mark.usefixtures("conflict")
 def test_the_status_counts_what_waits_for_whom(bus, wiring):
     dead(wiring, [7, 8])
