@@ -26,6 +26,8 @@ _UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart")
 _SETTLED = timedelta(seconds=2)
 """Whoever writes a file does not pause for so long."""
 _DONE, _BAD = "done", "bad"
+_LONGEST, _LONGEST_SUFFIX = 180, 10
+"""Of a name that are kept: file systems take 255 bytes, with what is put around it."""
 
 
 class Kept(Exception):
@@ -94,12 +96,12 @@ class Folder:
     def _take(self, name: str) -> Path:
         path = self._path / name
         self._seen.pop(name, None)
-        return path if name.startswith(TAKEN) else path.rename(_free(self._path / f"{TAKEN}{name}"))
+        return path if name.startswith(TAKEN) else path.rename(_free(self._path / f"{TAKEN}{_short(name)}"))
 
     def _put_away(self, path: Path, read: Read, now: datetime) -> str:
         """Read a file and put it where it belongs. Returns which that is."""
         where, notes = _read(path, read)
-        name = path.name.removeprefix(TAKEN)
+        name = _short(path.name.removeprefix(TAKEN))
         folder = self._path / where
         folder.mkdir(exist_ok=True)
         kept = _free(folder / (f"{now:%Y%m%d-%H%M%S}-{name}" if where == _DONE else name))
@@ -114,7 +116,11 @@ class Folder:
 def _read(path: Path, read: Read) -> tuple[str, list[str]]:
     """Where the file belongs, and what a person is to know of it."""
     try:
-        with path.open("rb") as source:
+        source = path.open("rb")
+    except PermissionError:
+        return _BAD, ["the bus may not read this file: let it, and put the file back"]
+    try:
+        with source:
             return _DONE, read(source)
     except Kept as kept:
         return _BAD, kept.lines
@@ -125,6 +131,14 @@ def _read(path: Path, read: Read) -> tuple[str, list[str]]:
         return _BAD, [
             f"nobody foresaw a file like this ({type(error).__name__}); the log has the place, please report it"
         ]
+
+
+def _short(name: str) -> str:
+    """The name; of one that is too long to be put under a longer one the end of its stem is left out."""
+    if len(os.fsencode(name)) <= _LONGEST:
+        return name
+    path = Path(name)
+    return os.fsencode(path.stem)[:_LONGEST].decode(errors="ignore") + path.suffix[:_LONGEST_SUFFIX]
 
 
 def _free(path: Path) -> Path:

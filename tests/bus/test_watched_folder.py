@@ -1,17 +1,18 @@
 """A statement that is put into a folder is taken once, whole, and put away; whatever happens half way."""
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 from structlog.testing import capture_logs
 
 from bus.errors import BadInput, Transient
-from bus.folders import Folder, Kept
+from bus.folders import TAKEN, Folder, Kept
 from bus.watched import LOCK, Watched
 from tests.bus.ledger.middle import Middle, built, config, order, rub
 from tests.bus.systems.statements import INN, OURS, document, raw
@@ -116,6 +117,33 @@ def test_so_is_one_that_needs_a_person_for_another_reason(folder, tmp_path, cloc
     folder.sweep(Reader(), clock())
     folder.sweep(Reader(fail), clock.on())
     assert (tmp_path / "bad/kl_to_1c.txt.reason.txt").read_text().startswith(reason)
+
+
+def test_a_file_that_may_not_be_read_is_kept_with_the_reason_and_stands_in_no_others_way(
+    folder, tmp_path, clock, monkeypatch
+):
+    def opened(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == f"{TAKEN}a.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return io.open(path, *how, **more)  # noqa: UP020 - Path.open is what is replaced
+
+    for name in ("a.txt", "b.txt"):
+        put(tmp_path, name)
+    folder.sweep(Reader(), clock())
+    monkeypatch.setattr(Path, "open", opened)
+    assert folder.sweep(Reader(), clock.on()) == {"done": 1, "bad": 1}
+    assert "may not read" in (tmp_path / "bad/a.txt.reason.txt").read_text()
+
+
+@pytest.mark.parametrize("name", [f"{'в' * 125}.txt", "x" * 255, f"a.{'x' * 253}", f"{TAKEN}{'в' * 120}.txt"])
+@pytest.mark.parametrize("where", ["done", "bad"])
+def test_a_file_of_any_name_can_be_put_away(folder, tmp_path, clock, name, where):
+    reader = Reader(BadInput("no") if where == "bad" else None)
+    for _ in range(2):
+        put(tmp_path, name)
+        for _ in range(2):
+            folder.sweep(reader, clock.on())
+    assert [path.parent.name for path in tmp_path.rglob("*") if path.is_file()] == [where] * 4
 
 
 def test_a_second_bad_file_of_a_name_does_not_replace_the_first(folder, tmp_path, clock):
