@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -319,13 +319,25 @@ def _needed(name: str, value: SecretStr, example: str) -> str:
     return value.get_secret_value()
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which plain YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def load(path: Path, environment: dict[str, str] | None = None) -> Config:
     """Read the YAML file; ${NAME} and ${NAME:-default} come from the environment, or from files in its BUS_SECRETS.
 
     Raises ConfigError in plain words.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; start from deploy/bus.example.yaml") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -333,7 +345,9 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not YAML: {getattr(error, 'problem', error)}") from None
+        raise ConfigError(
+            f"{path}{where}: not YAML: {getattr(error, 'problem', None) or type(error).__name__}"
+        ) from None
     return from_document(document, dict(os.environ) if environment is None else environment, name=str(path))
 
 

@@ -125,6 +125,24 @@ def test_what_is_no_configuration_is_told_in_plain_words(tmp_path: Path, text: s
         load(file, {})
 
 
+@pytest.mark.parametrize(
+    "text", ["systems: {}\nnumbering: a\nsystems: {}", "systems:\n  a: {}\n  b:\n    x: 1\n    x: 2"]
+)
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "bus.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"line [35]: not YAML: '(systems|x)' stands here twice"):
+        load(file, {})
+
+
+def test_a_section_may_be_merged_from_another(tmp_path: Path) -> None:
+    file = tmp_path / "bus.yaml"
+    file.write_text(
+        "systems:\n  a: &events {kind: events, late_s: 1}\n  b:\n    <<: *events\n    late_s: 2\n", encoding="utf-8"
+    )
+    assert [system.late_s for system in load(file, {}).systems.values()] == [1, 2]
+
+
 def test_a_file_that_is_not_there_says_where_to_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"bus\.example\.yaml"):
         load(tmp_path / "none.yaml", {})
