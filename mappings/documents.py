@@ -48,7 +48,17 @@ def documents(name: str, overlay: Path | None) -> Iterator[Document]:
         raise ConfigError(f"mappings: {overlay} is not a folder; put your tables.yaml and rules.yaml into one")
     path = overlay / name
     if path.is_file():
-        yield _parsed(str(path), path.read_text(encoding="utf-8"))
+        yield _parsed(str(path), _read(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}, line {line}: not text in UTF-8; save the file in that encoding") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _parsed(file: str, source: str) -> Document:
@@ -57,6 +67,8 @@ def _parsed(file: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{file}{line}: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(f"{file}: not YAML: {error.reason}") from None
     if not isinstance(content or {}, dict):
         raise ConfigError(f"{file}: the file must be a mapping, `key: value`")
     return Document(file, content or {})

@@ -108,6 +108,21 @@ def test_a_mistake_in_tables_names_the_file_the_key_and_what_to_write(overlay, t
     assert str(overlay.folder / "tables.yaml") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("raw", "complaint"),
+    [
+        ("# наши\nbitrix24: {}".encode("cp1251"), "line 1: not text in UTF-8"),
+        (b"bitrix24: \x00", "not YAML: special characters are not allowed"),
+    ],
+)
+def test_tables_that_are_no_text_are_told_by_their_file(overlay, raw, complaint):
+    overlay.write("")
+    (overlay.folder / "tables.yaml").write_bytes(raw)
+    with pytest.raises(ConfigError, match=complaint) as caught:
+        overlay.registry()
+    assert str(overlay.folder / "tables.yaml") in str(caught.value)
+
+
 def test_every_mistake_is_told_at_once(overlay):
     overlay.write("bitrix24: {kodes: {}}\namocrm: {}").write("order: {status: {policy: newst}}", "rules.yaml")
     with pytest.raises(ConfigError) as caught:
