@@ -176,25 +176,25 @@ class Asking(Part):
 class Limits(Part):
     """Numbers an operator may turn. Times in seconds."""
 
-    body_bytes: int = 1_000_000
-    lease_s: int = 120
+    body_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    lease_s: Annotated[int, Field(ge=1)] = 120
     """A claim older than this is given to someone else; longer than any one call to a system."""
-    max_attempts: int = 12
-    backoff_base_s: float = 2.0
-    backoff_cap_s: float = 900.0
-    wait_deadline_s: int = 86_400
+    max_attempts: Annotated[int, Field(ge=1)] = 12
+    backoff_base_s: Annotated[float, Field(gt=0)] = 2.0
+    backoff_cap_s: Annotated[float, Field(gt=0)] = 900.0
+    wait_deadline_s: Annotated[int, Field(ge=1)] = 86_400
     """How long an event waits for what it refers to before a person is asked."""
-    sweep_s: float = 5.0
-    republish_after_s: float = 15.0
+    sweep_s: Annotated[float, Field(gt=0)] = 5.0
+    republish_after_s: Annotated[float, Field(gt=0)] = 15.0
     """A pending event nobody has taken for so long is published again."""
-    reconcile_s: float = 300.0
+    reconcile_s: Annotated[float, Field(gt=0)] = 300.0
     poll_s: Annotated[float, Field(gt=0)] = 60.0
     """How often a 1C base, which tells of no change by itself, is asked what changed."""
-    reconcile_overlap_s: int = 120
-    loop_writes: int = 20
-    loop_window_s: int = 600
+    reconcile_overlap_s: Annotated[int, Field(ge=0)] = 120
+    loop_writes: Annotated[int, Field(ge=1)] = 20
+    loop_window_s: Annotated[int, Field(ge=1)] = 600
     """More writes than this to one record in the window park it and raise an alert."""
-    breaker_failures: int = 5
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
     breaker_open_s: Annotated[float, Field(gt=0)] = 2.0
     """A system that failed so often is tried again after a second, then after twice as long each time, up to this."""
     stop_probe_s: Annotated[float, Field(gt=0)] = 300.0
@@ -212,7 +212,7 @@ class Limits(Part):
     twice in that time."""
     worker_memory_mb: Annotated[int, Field(ge=0)] = 512
     """A worker that holds more ends after its task, to be started again by whoever runs it; 0: never."""
-    keep_days: int = 90
+    keep_days: Annotated[int, Field(ge=1)] = 90
     """Finished events and history are kept this long; dead letters and conflicts until someone ended them."""
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bus.config import Config, Mode, Settings, from_document, load
+from bus.config import Config, Limits, Mode, Settings, from_document, load
 from bus.errors import ConfigError
 
 CRM = {"kind": "bitrix24", "url": "https://crm.example/rest/1/secret/", "application_token": "token"}
@@ -123,6 +123,17 @@ def test_what_is_no_configuration_is_told_in_plain_words(tmp_path: Path, text: s
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=says):
         load(file, {})
+
+
+@pytest.mark.parametrize("name", sorted(Limits.model_fields))
+def test_no_limit_can_be_what_means_nothing(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"limits\.{name}: Input should be greater than"):
+        config(limits={name: -1})
+
+
+def test_records_are_not_kept_for_no_time_at_all() -> None:
+    with pytest.raises(ConfigError, match=r"limits\.keep_days"):
+        config(limits={"keep_days": 0})
 
 
 @pytest.mark.parametrize(
