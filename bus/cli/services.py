@@ -26,7 +26,7 @@ from bus.config import Settings
 from bus.errors import BadInput, ConfigError, Transient
 from bus.intake import connections, create_app
 from bus.intake.metrics import Meters
-from bus.ledger.database import AT_A_DOOR
+from bus.ledger.database import AT_A_DOOR, READ_ONLY, one
 from bus.switches import Switched
 
 Name = Literal["payments", "orders", "deals", "counterparties", "lanes", "chores", "all"]
@@ -181,7 +181,9 @@ def _meters(wiring: Wiring) -> Meters:
 def _ask(wiring: Wiring, switched: Switched) -> None:
     """Can events be taken? Raises Transient when not. The broker is not asked: its bells may be rung later."""
     with wiring.ledger.transaction() as connection:
-        connection.execute("SELECT 1")
+        told = one(connection, "SHOW transaction_read_only")
+    if told and told["transaction_read_only"] == "on":
+        raise Transient(READ_ONLY)
     switched.look()
 
 

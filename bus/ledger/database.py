@@ -80,6 +80,9 @@ _LATE_S = 2.0
 """So much later than the server would do it we end a statement ourselves: that server does nothing any more."""
 
 
+READ_ONLY = "the ledger takes no writes: it is a standby, or was made read-only"
+
+
 class LostRace(Exception):
     """Another transaction identified or merged one of ours first: roll back and look again."""
 
@@ -126,6 +129,8 @@ class Ledger:
             raise
         except _SLOW as error:
             raise Transient(f"the ledger took too long: {type(error).__name__}", cause="ledger slow") from None
+        except psycopg.errors.ReadOnlySqlTransaction:
+            raise Transient(READ_ONLY, cause="ledger read-only") from None
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise Transient(
                 f"the ledger cannot be reached: {type(error).__name__}", cause="ledger unreachable"

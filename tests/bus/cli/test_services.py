@@ -3,6 +3,7 @@ import signal
 import socket
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 import redis
 import requests
@@ -78,16 +79,21 @@ def test_the_intake_answers_and_stops_in_order(bus):
         assert process.stop() == 0, "".join(process.said)
 
 
-def test_the_intake_answers_after_the_commit_and_its_relay_rings(bus):
-    key = "whsec_b25lYyBrZXkgbnVtYmVyIG9uZSBvZiB0d28="
-    bus.configure(f"systems: {{onec: {{kind: events, keys: [{key}], routes: {{order: {{in: full}}}}}}}}")
-    at, text, port = datetime.now(UTC), json.dumps(order(1)), free_port()
-    headers = {
+def signed(key: str, text: str) -> dict[str, str]:
+    at = datetime.now(UTC)
+    return {
         "content-type": "application/json",
         "webhook-id": "1",
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(key).sign("1", at, text),
     }
+
+
+def test_the_intake_answers_after_the_commit_and_its_relay_rings(bus):
+    key = "whsec_b25lYyBrZXkgbnVtYmVyIG9uZSBvZiB0d28="
+    bus.configure(f"systems: {{onec: {{kind: events, keys: [{key}], routes: {{order: {{in: full}}}}}}}}")
+    text, port = json.dumps(order(1)), free_port()
+    headers = signed(key, text)
     with bus.process("intake", "--port", port) as process, redis.Redis.from_url(bus.env["BUS_BROKER_URL"]) as broker:
         process.until(lambda: process.hears("Uvicorn running"))
         answer = requests.post(f"http://127.0.0.1:{port}/events", data=text, headers=headers, timeout=10)
@@ -96,6 +102,23 @@ def test_the_intake_answers_after_the_commit_and_its_relay_rings(bus):
         told = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
         assert {"bus_relay_waiting 0.0", "bus_relay_lost 0.0", "bus_bells_lost 0.0"} <= set(told.splitlines())
         assert process.stop() == 0, "".join(process.said)
+
+
+def test_the_intake_of_a_ledger_that_takes_no_writes_is_not_ready_and_asks_to_come_back(bus):
+    key = "whsec_b25lYyBrZXkgbnVtYmVyIG9uZSBvZiB0d28="
+    bus.configure(f"systems: {{onec: {{kind: events, keys: [{key}], routes: {{order: {{in: full}}}}}}}}")
+    with psycopg.connect(bus.env["BUS_DATABASE_URL"], autocommit=True) as owner:
+        owner.execute(f'ALTER DATABASE "{owner.info.dbname}" SET default_transaction_read_only = on')
+    text, port = json.dumps(order(1)), free_port()
+    headers = signed(key, text)
+    with bus.process("intake", "--port", port) as process:
+        process.until(lambda: process.hears("Uvicorn running"))
+        answers = [
+            requests.get(f"http://127.0.0.1:{port}/ready", timeout=10),
+            requests.post(f"http://127.0.0.1:{port}/events", data=text, headers=headers, timeout=10),
+        ]
+        assert [(answer.status_code, answer.headers.get("retry-after")) for answer in answers] == [(503, "5")] * 2
+        assert process.hears("the ledger takes no writes")
 
 
 def test_the_intake_hears_of_counterparties_that_were_switched_on_by_command(bus):
