@@ -145,6 +145,9 @@ class System(Part):
             raise ValueError("user and password are missing: the login of this 1C, made for the bus alone")
         if self.kind == "commerceml" and self.routes.get("counterparty", Route()).outward is not Mode.OFF:
             raise ValueError("routes.counterparty.out: CommerceML tells counterparties inside orders only; write off")
+        written = [kind for kind, route in self.routes.items() if route.outward is not Mode.OFF]
+        if self.kind in ("bank", "events") and written:
+            raise ValueError(f"routes.{written[0]}.out: nothing is written to a system of kind {self.kind}; write off")
         if self.kind == "bitrix24" and not self.tokens:
             raise ValueError("application_token is missing: copy it from the portal's outgoing webhook")
         return self

@@ -30,6 +30,8 @@ def config(**changes: object) -> Config:
         ({"systems": {"crm": CRM | {"rate": {"per_second": -1}}}}, "systems.crm.rate.per_second"),
         ({"systems": {"crm": CRM | {"routes": {"order": {"in": "on"}}}}}, "systems.crm.routes.order.in"),
         ({"systems": {"crm": CRM | {"routes": {"orders": {}}}}}, "systems.crm.routes.orders"),
+        ({"systems": {"bank": {"kind": "bank", "routes": {"payment": {"out": "full"}}}}}, "routes.payment.out"),
+        ({"systems": {"site": {"kind": "events", "routes": {"order": {"out": "full"}}}}}, "routes.order.out"),
         ({"systems": {"crm": CRM}, "numbering": "shop"}, "numbering"),
         ({"systems": {"crm": CRM, "ut": UT | {"settings": {"base": "crm"}}}}, "systems.ut.settings.base"),
         ({"systems": {"crm": CRM}, "tasks": {"system": "shop", "responsible": "7"}}, "tasks.system"),
