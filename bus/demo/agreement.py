@@ -153,7 +153,7 @@ def of_deal(deal: Row, contact: Row | None) -> Fields:
         "lines": _lines(deal["productRows"], "productName"),
         "number": deal["UF_CRM_ORDER_NUMBER"] or "",
         "comment": deal["comments"] or "",
-        "name": " ".join(part for part in (person.get("name"), person.get("lastName")) if part),
+        "name": " ".join(part for part in (person.get(name) for name in ("name", "secondName", "lastName")) if part),
         "phone": _digits(phones[0] if phones else ""),
         "email": emails[0] if emails else "",
         "address": deal["UF_CRM_DELIVERY_ADDRESS"] or "",

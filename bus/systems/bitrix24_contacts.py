@@ -25,6 +25,8 @@ from bus.systems.jobs import Asked, Job, alive, carry
 
 _WAIT = timedelta(seconds=1)
 _KINDS = (("PHONE", "phone"), ("EMAIL", "email"))
+_FURTHER = ("secondName", "lastName")
+"""Parts of a name beside the first, which are empty where that holds it in full."""
 
 
 class Contacts:
@@ -179,7 +181,7 @@ def _people(job: Job) -> dict[int, Raw]:
 
 
 def _name(contact: Raw) -> frozenset[str]:
-    return _words(" ".join(str(contact.get(part) or "") for part in ("name", "lastName")))
+    return _words(" ".join(str(contact.get(part) or "") for part in ("name", *_FURTHER)))
 
 
 def _words(name: Json) -> frozenset[str]:
@@ -243,13 +245,17 @@ def _present(job: Job) -> Raw | None:
 def _named(contact: Raw, said: Raw) -> dict[str, Json]:
     """Its name in full, where that is another one."""
     name = said.get("name")
-    there = contact.get("name") == name and not contact.get("lastName")
-    return {"name": name, "lastName": ""} if name and not there else {}
+    there = contact.get("name") == name and not any(contact.get(part) for part in _FURTHER)
+    return _in_full(name) if name and not there else {}
 
 
 def _completed(contact: Raw, said: Raw) -> dict[str, Json]:
     """The name in full of one that knows only a part of it."""
-    return {"name": said["name"], "lastName": ""} if _name(contact) < _words(said.get("name")) else {}
+    return _in_full(said["name"]) if _name(contact) < _words(said.get("name")) else {}
+
+
+def _in_full(name: str) -> dict[str, Json]:
+    return {"name": name, **dict.fromkeys(_FURTHER, "")}
 
 
 def _changed(contact: Raw, said: Raw) -> list[Raw]:

@@ -78,6 +78,7 @@ class _Multi(Read):
 class _Contact(Read):
     updated_time: AwareDatetime | None = None
     name: Text = None
+    second_name: Text = None
     last_name: Text = None
     fm: Annotated[list[_Multi] | None, Listed] = None
 
@@ -294,7 +295,8 @@ def _products(raw_item: Raw, tables: Tables) -> dict[str, list[str | None]]:
 def _customer(contact: _Contact) -> Fields:
     said: Fields = {}
     if contact.says("name") or contact.says("last_name"):
-        said["customer.name"] = values.name(" ".join(part for part in (contact.name, contact.last_name) if part))
+        parts = (contact.name, contact.second_name, contact.last_name)
+        said["customer.name"] = values.name(" ".join(part for part in parts if part))
     if contact.fm is not None:
         said["customer.phone"] = values.phone(_first(contact.fm, "PHONE"))
         said["customer.email"] = values.email(_first(contact.fm, "EMAIL"))

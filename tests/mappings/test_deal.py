@@ -139,6 +139,11 @@ def test_a_comment_with_tags_of_its_own_is_written_once(crm):
     assert deal.from_canonical(fields, raw(change["item"]), crm) == {}
 
 
+def test_a_contact_says_its_name_with_the_second_one(crm):
+    contact = {"name": "Иван", "secondName": "Петрович", "lastName": "Иванов"}
+    assert deal.to_canonical(raw(contact=contact), crm).data["customer"] == {"name": "Иван Петрович Иванов"}
+
+
 def test_a_total_is_written_as_a_manual_amount(crm):
     present = raw({"opportunity": 1, "currencyId": "RUB"})
     change = deal.from_canonical({"total": {"amount": "2.00", "currency": "RUB"}}, present, crm)

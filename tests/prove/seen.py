@@ -70,7 +70,7 @@ def shown_payment(row: Row) -> tuple[Decimal, str]:
 def _contact(row: Row) -> Said:
     phones = [one["value"] for one in row.get("fm") or () if one["typeId"] == "PHONE"]
     emails = [one["value"] for one in row.get("fm") or () if one["typeId"] == "EMAIL"]
-    name = " ".join(part for part in (row.get("name"), row.get("lastName")) if part)
+    name = " ".join(part for part in (row.get("name"), row.get("secondName"), row.get("lastName")) if part)
     return {
         "customer.name": name or None,
         "customer.phone": digits(phones[0]) if phones else None,

@@ -273,6 +273,25 @@ def test_a_contact_that_knows_only_a_part_of_the_name_hears_all_of_it(crm: Urgen
     assert (told.raw["item"]["contactId"], told.raw["contact"]["name"]) == (known, "Иван Петров")
 
 
+def test_a_contact_with_a_second_name_keeps_its_name_in_parts(crm: Urgent, portal: Portal) -> None:
+    parts = {"name": "Иван", "secondName": "Ильич", "lastName": "Петров"}
+    known = contact(portal, **parts, fm=[{"typeId": "PHONE", "value": CUSTOMER["phone"]}])
+    [told] = written(crm, create(contact={**CUSTOMER, "name": "Петров Иван Ильич"}))
+    assert told.raw["item"]["contactId"] == known
+    assert {part: told.raw["contact"][part] for part in parts} == parts
+
+
+def test_a_contact_that_is_named_anew_has_no_part_of_the_name_twice(crm: Urgent, portal: Portal) -> None:
+    row = {"typeId": "PHONE", "value": CUSTOMER["phone"]}
+    contact(portal, name="Иван", secondName="Ильич", fm=[row])
+    [told] = written(crm, create(contact={**CUSTOMER, "name": "Петров Иван Ильич"}))
+    assert [told.raw["contact"][part] for part in ("name", "secondName", "lastName")] == [
+        "Петров Иван Ильич",
+        None,
+        None,
+    ]
+
+
 def test_somebody_else_with_the_same_phone_is_a_contact_of_his_own(crm: Urgent, portal: Portal) -> None:
     anna = contact(portal, name="Анна", lastName="Белова", fm=[{"typeId": "PHONE", "value": CUSTOMER["phone"]}])
     [told] = written(crm, create(contact=CUSTOMER))
