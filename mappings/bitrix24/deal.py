@@ -11,6 +11,7 @@ order's INN and KPP, if there is one; later that is the managers' to change, and
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Collection
@@ -140,7 +141,7 @@ def means(field: str, said: Json, wanted: Json) -> bool:
     if field == "lines" and said and wanted and not any(line.get("product") for line in said):
         return bool(said == [{**line, "product": None} for line in wanted])
     if field == "comment":
-        return (said or None) == (values.plain(wanted) or None)
+        return (said or None) in (wanted or None, values.plain(wanted))
     return bool(said == wanted)
 
 
@@ -199,12 +200,12 @@ def from_canonical(fields: Fields, present: Raw | None, tables: Tables) -> Raw:
     """
     deal = _Deal.model_validate(present) if present is not None else None
     says = _says(deal, present or {}, tables) if deal else {}
-    due = values.differing(_wanted(fields, present, tables), says)
+    due = values.differing(_wanted(fields, says, present, tables), says)
     order_id = _order_id(fields, tables)
     item = {
         **_stage(due, says, deal, tables),
         **_total(due, fields, deal),
-        **({"comments": due["comment"] or ""} if "comment" in due else {}),
+        **({"comments": _rich(due["comment"])} if "comment" in due else {}),
         **_user_fields(due, tables),
         **_rows_products(due, present, tables),
         **_order_field(order_id, present, tables),
@@ -329,10 +330,10 @@ def _records(deal: _Deal, raw: Raw, tables: Tables) -> list[Json]:
     return shops + ours
 
 
-def _wanted(fields: Fields, present: Raw | None, tables: Tables) -> Fields:
+def _wanted(fields: Fields, says: Fields, present: Raw | None, tables: Tables) -> Fields:
     """`fields` as a deal can hold them: the comment as plain text, lines without products where no field keeps them."""
     wanted = {name: value for name, value in fields.items() if name in writes(tables)}
-    if "comment" in wanted:
+    if "comment" in wanted and wanted["comment"] != says.get("comment"):
         wanted["comment"] = values.plain(wanted["comment"])
     if wanted.get("lines") and not _keeps(present, tables):
         wanted["lines"] = [{**line, "product": None} for line in wanted["lines"]]
@@ -372,6 +373,11 @@ def _total(due: Fields, fields: Fields, deal: _Deal | None) -> Raw:
     if not total or not ("total" in due or recomputed):
         return {}
     return {"opportunity": total["amount"], "currencyId": total["currency"], "isManualOpportunity": "Y"}
+
+
+def _rich(comment: str | None) -> str:
+    """A plain comment as a rich text that reads as it: what would pass for tags or entities there is escaped."""
+    return (comment or "") if values.plain(comment) == comment else html.escape(comment or "", quote=False)
 
 
 def _user_fields(due: Fields, tables: Tables) -> Raw:

@@ -139,6 +139,22 @@ def test_a_comment_with_tags_of_its_own_is_written_once(crm):
     assert deal.from_canonical(fields, raw(change["item"]), crm) == {}
 
 
+def test_a_comment_with_entities_reads_in_the_deal_as_it_reads_in_plain_text(crm):
+    fields = {"comment": "Поле &lt;name&gt; &amp; ещё"}
+    change = deal.from_canonical(fields, raw({"comments": ""}), crm)
+    said = deal.to_canonical(raw(change["item"]), crm).data["comment"]
+    assert said == "Поле <name> & ещё"
+    assert deal.means("comment", said, fields["comment"])
+    assert deal.from_canonical(fields, raw(change["item"]), crm) == {}
+
+
+def test_a_comment_in_which_a_manager_wrote_of_a_tag_is_left_as_it_is(crm):
+    present = raw({"comments": "Поле &lt;name&gt;"})
+    fields = deal.to_canonical(present, crm).data
+    assert deal.means("comment", fields["comment"], fields["comment"])
+    assert deal.from_canonical(fields, present, crm) == {}
+
+
 def test_a_contact_says_its_name_with_the_second_one(crm):
     contact = {"name": "Иван", "secondName": "Петрович", "lastName": "Иванов"}
     assert deal.to_canonical(raw(contact=contact), crm).data["customer"] == {"name": "Иван Петрович Иванов"}
