@@ -92,7 +92,7 @@ def _entries(desk: Desk, name: str, system: System, told: ShopEvent, record: Raw
 
 
 def _by(entry: Entry, user: int | str | None) -> Entry:
-    """Name the user who saved the order, whom the record itself does not tell."""
-    if user in (None, "", 0, "0") or entry.event.actor is not None:
+    """Name the user who saved the order: of the record's own users the last one only set its status, or its payment."""
+    if user in (None, "", 0, "0"):
         return entry
     return replace(entry, event=entry.event.model_copy(update={"actor": f"user:{user}"}))

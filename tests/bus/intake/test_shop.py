@@ -41,6 +41,11 @@ def test_a_deleted_order_is_a_notification(caller, journal, saved):
     assert journal.notifications == [Notification("shop", "order", "236", deleted=True, correlationid="0b4e9f0a")]
 
 
+def test_who_saved_it_is_the_actor_and_not_who_set_its_status_before(caller, journal, saved):
+    caller.signed("/shop/shop", saved(empStatusId=1, payments=[{"id": 12, "sum": 990.5, "empPaidId": 1}]))
+    assert [entry.event.actor for entry in journal.events.values()] == ["user:7", "user:7"]
+
+
 @pytest.mark.parametrize("visitor", [None, 0, "0", ""])
 def test_a_visitor_is_no_actor(caller, journal, saved, visitor):
     caller.signed("/shop/shop", saved() | {"user_id": visitor})
