@@ -20,12 +20,14 @@ from bus.ledger.deliveries import Later
 from bus.ledger.history import Line
 from bus.ledger.letters import Letter
 from bus.ledger.records import Base
-from bus.model import DERIVED, Fields, flatten
+from bus.model import DERIVED, Fields, Json, flatten
 from bus.observe import differences, take_in
 from bus.parts import Parts
 from bus.ports import Entry, Failed, Notification, Raw, RawRecord, Tables, Translator, Written
 from bus.redact import redact
 from bus.translate import entries, translated
+
+_FOUR_BYTES = 0x10000
 
 log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +58,7 @@ class Success:
     version: int | None
     base: Fields
     kept: Fields
-    """What the system answered success for and left as it was."""
+    """What the system answered success for, and left as it was or cut short."""
     delta: Fields
     """What of that the write showed."""
     unheard: set[str]
@@ -71,7 +73,9 @@ class Success:
         if not self.kept:
             return self.job.unmapped
         names, system = ", ".join(sorted(self.kept)), self.job.row["system"]
-        return Dropped(f"{system} answered success and kept its old {names}", cause=f"dropped {names}")
+        return Dropped(
+            f"{system} answered success and kept its old {names}, or less than we said", cause=f"dropped {names}"
+        )
 
 
 class Settling:
@@ -186,6 +190,7 @@ class Settling:
             and name not in kept
             and not translator.from_canonical({name: job.told[name]}, result.raw, self._tables)
         }
+        kept |= {name: value for name, value in other.items() if name not in meant and _maimed(job.told[name], value)}
         between, alone = self._between(record_type, job, result, translator)
         standing = _own(job, job.wanted)  # what of it was not written was read there
         delta = standing | job.told | kept | meant
@@ -329,6 +334,22 @@ def _own(job: Job, fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if name in DERIVED[job.known.view.kind]}
 
 
+def _maimed(told: Json, said: Json) -> bool:
+    """Is this what is left of a text in a system that cannot hold it: cut, or without its emoji?
+
+    Heard as a change, it would replace the whole text where that comes from.
+    """
+    if not isinstance(told, str) or not isinstance(said, str | None):
+        return False
+    strange = any(ord(one) >= _FOUR_BYTES for one in told)
+    return told.startswith(said or "") or (strange and _bare(told) == _bare(said or ""))
+
+
+def _bare(text: str) -> str:
+    """A text without what a database of three bytes a character drops, or shows as "?"."""
+    return "".join(one for one in text if ord(one) < _FOUR_BYTES and one not in "?\ufffd" and not one.isspace())
+
+
 def _refused(one: Success, error: BusError) -> Failure:
     sent = dict(one.job.write.change) if one.job.write else {}
     return Failure(one.job, error, Failed(error, one.result.call, sent=sent, answered=dict(one.kept)))
@@ -344,6 +365,6 @@ def _lines(one: Success) -> list[Line]:
     old = {name: value for name, value in old.items() if name not in brought}
     return [
         Line(job.id, "bus", what, job.row["event_seq"], system, name, old.get(name), value, call=one.result.call)
-        for name, value in (brought | job.told).items()
-        if name not in one.kept
+        for name, value in (brought | job.told | one.kept).items()
+        if name not in one.kept or value != old.get(name)
     ]

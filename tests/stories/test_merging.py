@@ -184,6 +184,43 @@ def test_two_orders_with_one_number_stay_two(world: World) -> None:
     assert len(world.rows("SELECT 1 FROM record WHERE type = 'order'")) == 1
 
 
+@pytest.mark.parametrize("left", ["Позвонить", "Позвонить ? после шести", "Позвонить  после шести", None])
+def test_a_text_that_the_shop_cuts_stays_whole_in_the_deal(world: World, left: str | None) -> None:
+    order = world.order()
+    world.settle()
+    set_fields = world.shop.orders.set_fields
+    world.shop.orders.set_fields = lambda order, fields, hit: set_fields(  # type: ignore[method-assign]
+        order, {**fields, "comments": left} if fields.get("comments") else fields, hit
+    )
+    deal, whole = world.deal_of(order)["id"], "Позвонить 😀 после шести"
+    world.portal.act({"do": "edit_deal", "id": deal, "fields": {"COMMENTS": whole}})
+    world.settle()
+    assert world.deal_of(order)["comments"] == whole
+    assert [letter["cause"] for letter in world.letters()] == ["dropped comment"]
+    world.wiring.reconcile.run(full=True)
+    world.settle()
+    assert world.deal_of(order)["comments"] == whole
+
+
+def test_a_deal_whose_text_was_cut_when_it_was_made_is_made_once(world: World) -> None:
+    create = world.portal.records.create
+    world.portal.records.create = lambda kind, fields, hit: create(  # type: ignore[method-assign]
+        kind, {**fields, **({"comments": "Позвонить"} if fields.get("comments") else {})}, hit
+    )
+    order = world.order()
+    world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "Позвонить после шести"}})
+    world.settle()
+    assert [letter["cause"] for letter in world.letters()] == ["dropped comment"]
+    world.shop.act({"do": "set_status", "id": order, "status": "A"})
+    world.settle()
+    assert (world.deal_of(order)["stageId"], world.deal_of(order)["comments"]) == (
+        "PREPARATION",
+        "Позвонить после шести",
+    )
+    assert world.shop_order(order)["comments"] == "Позвонить после шести"
+    assert world.letters() == []
+
+
 def _told(system: str, subject: str):
     from bus.ports import Notification
 
