@@ -31,6 +31,10 @@ READ_SINCE = "its record was read since"
 """Why a deletion is not heard of a record that a reading has shown since it was noted: one more reading decides."""
 
 
+_DEAL = "deal"
+"""What managers copy, with the field that names its order."""
+
+
 class Hearing:
     """Takes events into their entities, which are locked."""
 
@@ -71,6 +75,9 @@ class Hearing:
         if event.deleted:
             return _deleted(known, event)
         linked = known.record(event.source, event.record_type, event.external_id, ours=_may_be_ours(known, event))
+        first = known.primary(event.source)
+        if event.record_type == _DEAL and first is not None and first is not linked:
+            return _of_a_copy(known, linked, first, said)
         return self._compared(known, linked, row, event, said)
 
     def _compared(self, known: Known, linked: Linked, row: Row, event: Event, said: Fields) -> Merged:
@@ -180,6 +187,20 @@ class Hearing:
         if told is None:
             return fields
         return {name: value for name, value in fields.items() if name in told[0] or name not in promised}
+
+
+def _of_a_copy(known: Known, linked: Linked, first: Linked, said: Fields) -> Merged:
+    """A copied deal is noted, not heard: it may be another customer's, and what it says would be told to the first."""
+    rule = f"a copy: the order's deal is {first.external_id}"
+    base = linked.view.base
+    news = [name for name in sorted(said) if name not in base or base[name] != said[name]]
+    ours = known.view.fields
+    kept = [
+        merge.Change(name, ours.get(name), said[name], rule, False) for name in news if said[name] != ours.get(name)
+    ]
+    linked.view.base.update(said)
+    linked.state, linked.dirty = "linked", True
+    return Merged(Outcome.OVERRULED if kept else Outcome.UNCHANGED, tuple(kept), ())
 
 
 def _may_be_ours(known: Known, event: Event) -> bool:

@@ -221,6 +221,30 @@ def test_a_deal_whose_text_was_cut_when_it_was_made_is_made_once(world: World) -
     assert world.letters() == []
 
 
+def test_a_deal_that_was_copied_for_another_customer_says_nothing_of_the_first_ones_order(world: World) -> None:
+    order = world.order(customer={"fio": "Анна Белова", "phone": "+79123456789"})
+    world.settle()
+    deal = world.deal_of(order)
+    buyer = world.portal.act({"do": "create_contact", "fields": {"NAME": "Пётр"}, "phones": ["+79990000000"]})["id"]
+    kept = {name: value for name, value in deal.items() if name.startswith("UF_") or name == "title"}
+    copy = world.portal.act({"do": "create_deal", "fields": {**kept, "contactId": buyer}})["id"]
+    world.settle()
+    world.portal.act({"do": "move_deal", "id": copy, "stage": "LOSE"})
+    world.settle()
+    world.wiring.reconcile.run(full=True)
+    world.settle()
+    assert world.shop_order(order)["canceled"] == "N"
+    assert "Анна Белова" in [one["value"] for one in world.shop_order(order)["propertyValues"]]
+    assert [one["name"] for one in world.portal.state({})["contacts"]] == ["Анна Белова", "Пётр"]
+    assert {one["id"]: one["stageId"] for one in world.deals_of(order)} == {deal["id"]: "NEW", copy: "LOSE"}
+    assert "OVERRULED" in world.outcomes(f"deal/{copy}")
+    world.portal.act({"do": "delete_deal", "id": copy})
+    world.settle()
+    world.shop.act({"do": "set_status", "id": order, "status": "A"})
+    world.settle()
+    assert world.deal_of(order)["stageId"] == "PREPARATION"
+
+
 def _told(system: str, subject: str):
     from bus.ports import Notification
 
