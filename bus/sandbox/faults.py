@@ -27,6 +27,7 @@ KINDS = frozenset(
         "events_delayed",
         "events_reordered",
         "user_edit_between",
+        "text_cut",
         "html_page",
         "maintenance",
         "session_lost",

@@ -188,7 +188,7 @@ class Door:
         self._strike(exchange, method, inner=inner)
         exchange.hit.seen.clear()
         with site.lock:
-            answer = handler(params, exchange.hit)
+            answer = handler(site.held(method, params), exchange.hit)
         for kind in ("drop_after", "error_after"):
             if site.faults.take(kind, method, named=inner):
                 exchange.late = exchange.late or kind

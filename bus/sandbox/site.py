@@ -144,6 +144,16 @@ class Site(ABC):
         with self.lock:
             return handler(params, hit)
 
+    def held(self, method: str, params: Params) -> Params:
+        """The fault text_cut: the database cannot hold a text of `field` as it was sent, and keeps what is `left`."""
+
+        def has(fault: Fault) -> bool:
+            fields = params.get("fields")
+            return isinstance(fields, dict) and bool(fields.get(fault.extra["field"]))
+
+        fault = self.faults.take("text_cut", method, accept=has)
+        return params | {"fields": params["fields"] | {fault.extra["field"]: fault.extra["left"]}} if fault else params
+
     def act(self, act: Row, *, quiet: bool = False) -> Row:
         """Act as a person: another user than the hook's, events raised as for anybody; `quiet`: nobody is told."""
         hit = Hit(int(act.get("user", self.person)))

@@ -188,10 +188,7 @@ def test_two_orders_with_one_number_stay_two(world: World) -> None:
 def test_a_text_that_the_shop_cuts_stays_whole_in_the_deal(world: World, left: str | None) -> None:
     order = world.order()
     world.settle()
-    set_fields = world.shop.orders.set_fields
-    world.shop.orders.set_fields = lambda order, fields, hit: set_fields(  # type: ignore[method-assign]
-        order, {**fields, "comments": left} if fields.get("comments") else fields, hit
-    )
+    world.shop.faults.add({"kind": "text_cut", "method": "sale.order.update", "field": "comments", "left": left})
     deal, whole = world.deal_of(order)["id"], "Позвонить 😀 после шести"
     world.portal.act({"do": "edit_deal", "id": deal, "fields": {"COMMENTS": whole}})
     world.settle()
@@ -203,10 +200,8 @@ def test_a_text_that_the_shop_cuts_stays_whole_in_the_deal(world: World, left: s
 
 
 def test_a_deal_whose_text_was_cut_when_it_was_made_is_made_once(world: World) -> None:
-    create = world.portal.records.create
-    world.portal.records.create = lambda kind, fields, hit: create(  # type: ignore[method-assign]
-        kind, {**fields, **({"comments": "Позвонить"} if fields.get("comments") else {})}, hit
-    )
+    cut = {"kind": "text_cut", "method": "crm.item.add", "field": "comments", "left": "Позвонить"}
+    world.portal.faults.add(cut)
     order = world.order()
     world.shop.act({"do": "edit_order", "id": order, "fields": {"comments": "Позвонить после шести"}})
     world.settle()
