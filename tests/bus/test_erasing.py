@@ -39,7 +39,7 @@ WHOLE = {
 @pytest.fixture
 def middle(database_url: str) -> Iterator[Middle]:
     full = {"in": "full", "out": "full"}
-    routes = {"order": full, "payment": {"in": "full"}, "counterparty": full}
+    routes = {key: {"in": "full"} for key in ("order", "payment", "counterparty")}
     with built(
         database_url, config(crm={"routes": {"order": full, "counterparty": full}}, onec={"routes": routes})
     ) as made:

@@ -14,8 +14,8 @@ INN = {"inn": "7707083893", "kpp": "773601001"}
 
 @pytest.fixture
 def middle(database_url: str) -> Iterator[Middle]:
-    party = {"routes": {"counterparty": FULL}}
-    with built(database_url, config(onec=party, crm=party, bank=party)) as made:
+    party, told = ({"routes": {"counterparty": route}} for route in (FULL, {"in": "full"}))
+    with built(database_url, config(onec=told, crm=party, bank=told)) as made:
         yield made
 
 
