@@ -38,7 +38,7 @@ _EVENTS = f"""
       ORDER BY priority, due_at LIMIT 1000) AS it"""  # noqa: S608 - ours
 _RUNS = """
     SELECT what, extract(epoch FROM now() - last.finished_at)::float AS ago_s
-    FROM unnest(ARRAY['reconcile', 'backup']) AS what, LATERAL (
+    FROM unnest(ARRAY['reconcile', 'poll', 'backup']) AS what, LATERAL (
       SELECT finished_at FROM run WHERE run.what = what.what AND finished_at IS NOT NULL AND report ->> 'error' IS NULL
         AND NOT jsonb_path_exists(report, '$.systems[*] ? (@.error != null)')
       ORDER BY id DESC LIMIT 1) AS last"""

@@ -149,6 +149,8 @@ class Reconcile:
             reports = [Report(name) for name in self._adapters if self._polled(name)]
             for report in reports:
                 self._system(None, report, _listened, full=False)
+            if reports:
+                self._ledger.run(partial(_note_poll, reports=reports))
             return sum(report.records for report in reports)
 
     def _skipped(self, what: str, lock: int) -> None:
@@ -435,6 +437,23 @@ def _totals(reports: list[Report]) -> dict[str, int]:
         "healed": sum(report.healed for report in reports),
         "unreadable": sum(report.unreadable for report in reports),
     }
+
+
+def _note_poll(connection: Connection, reports: Sequence[Report]) -> None:
+    """One line tells of the last poll that ended well, and one of those that fail since, if they do."""
+    errors = {report.system: report.error for report in reports if report.error}
+    what = "poll failed" if errors else "poll"
+    noted = "UPDATE run SET finished_at = now(), report = %s WHERE what = %s"
+    if not run(connection, noted, [Jsonb({"errors": errors}), what]):
+        made = "INSERT INTO run (what, finished_at, report) VALUES (%s, now(), %s)"
+        run(connection, made, [what, Jsonb({"errors": errors})])
+    if not errors:
+        run(connection, "DELETE FROM run WHERE what = 'poll failed'", [])
+
+
+def failing_poll(connection: Connection) -> Row | None:
+    """Since when polls fail, if they do: `started_at`, and in `report` the `errors` of the last one by system."""
+    return one(connection, "SELECT started_at, report FROM run WHERE what = 'poll failed' ORDER BY id LIMIT 1")
 
 
 def latest(connection: Connection, limit: int = 20) -> list[Row]:

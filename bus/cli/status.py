@@ -58,6 +58,7 @@ def _look(connection: Connection) -> dict[str, Any]:
         "conflicts": {"open": conflicts["n"], "next_deadline": conflicts["next"]} if conflicts else {},
         "questions": {"open": asked["n"], "next_deadline": asked["next"]} if asked else {},
         "last_reconcile": runs[0] if runs else None,
+        "failing_poll": reconcile.failing_poll(connection),
         "last_backup": restored.last_backup(connection),
         "restored_to": restored.since(connection),
     }
@@ -92,6 +93,9 @@ def _show(found: dict[str, Any]) -> None:
     late = f", the first is a dead letter at {screen.plain(asked['next_deadline'])}" if asked["open"] else ""
     screen.out().print(f"questions (who is this?): {asked['open']} open{late}")
     screen.out().print(f"last reconcile: {_run(found['last_reconcile'])}")
+    if polls := found["failing_poll"]:
+        why = "; ".join(f"{system}: {error}" for system, error in polls["report"]["errors"].items())
+        screen.out().print(f"polls fail since {screen.plain(polls['started_at'])} UTC: {why}")
     screen.out().print(f"last backup: {_backup(found['last_backup'])}")
 
 

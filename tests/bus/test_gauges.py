@@ -166,11 +166,13 @@ def test_the_last_reconciliation_and_the_last_good_backup_show_how_long_ago_they
             """INSERT INTO run (what, started_at, finished_at, report) VALUES
                  ('backup', now() - interval '2 hours', now() - interval '2 hours', '{"bytes": 1}'),
                  ('backup', now() - interval '1 hour', now() - interval '1 hour', '{"error": "no space left"}'),
+                 ('poll', now() - interval '1 day', now() - interval '5 minutes', '{"errors": {}}'),
+                 ('poll failed', now() - interval '4 minutes', now(), '{"errors": {"onec": "HTTP 403"}}'),
                  ('reconcile', now() - interval '1 hour', now() - interval '30 minutes', '{"systems": [{}]}'),
                  ('reconcile', now(), now(), '{"systems": [{"error": null}, {"error": "cannot be reached"}]}'),
                  ('reconcile', now(), NULL, '{}')"""
         )
-    for what, seconds in (("backup", 7200), ("reconcile", 1800)):
+    for what, seconds in (("backup", 7200), ("poll", 300), ("reconcile", 1800)):
         told = registry.get_sample_value("bus_last_run_seconds", {"what": what})
         assert told == pytest.approx(seconds, abs=60), what
 

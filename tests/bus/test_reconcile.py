@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from bus.errors import Transient
+from bus.errors import Permanent, Transient
 from bus.ledger import journal, letters, restored
 from bus.ledger.journal import Ending
 from bus.ledger.letters import Letter
 from bus.merge import Outcome
 from bus.ports import RawRecord
-from bus.reconcile import _LOCK, Reconcile, drifts_of, latest
+from bus.reconcile import _LOCK, Reconcile, drifts_of, failing_poll, latest
 from tests.bus.ledger.middle import Middle, built, config
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
@@ -282,6 +282,28 @@ def test_what_cannot_be_read_of_a_base_that_tells_nobody_is_looked_at_by_its_lan
         assert reconcile(books, base).poll() == 0
     looked_at = books.rows("SELECT subject FROM event WHERE state = 'notified' ORDER BY subject")
     assert [row["subject"] for row in looked_at] == ["order/a", "order/b"]
+
+
+def test_polls_that_fail_are_told_of_until_one_ends_well(books: Middle) -> None:
+    class Refusing(Books):
+        def changed(self, record_type: str, since: datetime) -> Iterator[list[RawRecord]]:
+            del since
+            raise Permanent(f"the login may not read {record_type}", cause="test")
+
+    def failing() -> dict[str, Any] | None:
+        with books.ledger.transaction() as connection:
+            row = failing_poll(connection)
+        return row and row["report"]["errors"]
+
+    assert failing() is None
+    for base, errors in (
+        *[(Refusing("onec", "onec", pages=[]), {"onec": "the login may not read order"})] * 2,
+        (Books("onec", "onec", pages=[]), None),
+    ):
+        reconcile(books, base).poll()
+        assert failing() == errors
+    kept = books.rows("SELECT what, finished_at > started_at - interval '1 day' AS ended FROM run")
+    assert kept == [{"what": "poll", "ended": True}]
 
 
 def test_a_record_of_a_shape_that_nobody_foresaw_hides_no_other(middle: Middle) -> None:

@@ -321,6 +321,16 @@ def test_the_status_of_a_restored_ledger_tells_how_many_records_hold_it_and_what
     assert "bus reconcile --full" in after
 
 
+def test_the_status_tells_of_polls_that_fail(bus, wiring):
+    assert "polls fail" not in bus("status").stdout
+    with wiring.ledger.transaction() as connection:
+        run = "INSERT INTO run (what, finished_at, report) VALUES ('poll failed', now(), %s)"
+        connection.execute(run, [Jsonb({"errors": {"onec": "HTTP 403: the login may not read orders"}})])
+    shown = " ".join(bus("status").stdout.split())
+    assert "polls fail since 20" in shown
+    assert "onec: HTTP 403: the login may not read orders" in shown
+
+
 def test_a_reconciliation_that_a_restored_ledger_is_held_after_says_so_and_fails(bus, wiring):
     site = Portal(user=1, code="c0de")
     deal = site.act({"do": "create_deal", "fields": {"title": "1001", "currencyId": "roubles"}})
