@@ -341,17 +341,26 @@ class Sending:
                 return
             if __debug__:
                 points.here("lane.launched")
-            with leased.held(Lease(until, partial(self._kept_on, group))):
-                results = self._adapter.write([job.write for job in group if job.write]) if group else []
+            try:
+                with leased.held(Lease(until, partial(self._kept_on, group))):
+                    results = self._adapter.write([job.write for job in group if job.write]) if group else []
+            except POISON as error:  # an answer of a shape that nobody foresaw, or what it answers to
+                log.exception("lane.poisoned", system=self._system, type=record_type)
+                self._unnoted(group, error)
+                return
             if __debug__:
                 points.here("lane.sent")
             try:
                 self._settling.write(record_type, group, results, translator)
-            except (*POISON, BusError) as error:  # it was sent: what became of it is looked up, not taken for nothing
-                say = f"sent, and not noted: {type(error).__name__}"
-                self._settling.fail([Failure(job, UnknownOutcome(say, cause="answer not noted")) for job in group])
+            except (*POISON, BusError) as error:
+                self._unnoted(group, error)
 
         self._abreast([partial(send, group) for group in groups])
+
+    def _unnoted(self, jobs: Sequence[Job], error: Exception) -> None:
+        """They were sent: what became of them is looked up, not taken for nothing."""
+        say = f"sent, and not noted: {type(error).__name__}"
+        self._settling.fail([Failure(job, UnknownOutcome(say, cause="answer not noted")) for job in jobs])
 
     def _launched(self, jobs: Sequence[Job]) -> tuple[list[Job], float]:
         """Those of the jobs that are ours to send, now that a request may be sent, and until when (of leased.clock).

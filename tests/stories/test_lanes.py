@@ -115,6 +115,28 @@ def test_a_change_that_arrives_while_its_delivery_is_in_flight_is_sent_after_it_
     assert world.writes() == before + 2
 
 
+def test_a_creation_whose_answer_nobody_can_read_counts_as_sent(world: World) -> None:
+    lane = world.wiring.lane("crm", True)
+    write, odd = lane._sending._adapter.write, [KeyError("item")]
+
+    def oddly(writes: Any) -> Any:
+        results = write(writes)
+        if odd:
+            raise odd.pop()
+        return results
+
+    lane._sending._adapter.write = oddly  # type: ignore[method-assign]
+    order = world.order()
+    world.shop.outbox.flush(5)
+    world.wiring.pipeline.process(_published(world))
+    lane.drain(until=_soon())
+    making = "SELECT creating_since IS NOT NULL AS sent FROM record WHERE (system, state) = ('crm', 'creating')"
+    assert world.rows(making) == [{"sent": True}]
+    world.settle()
+    assert len(world.deals_of(order)) == 1
+    assert world.letters() == []
+
+
 @pytest.mark.parametrize("moment", ["fetch", "write"])
 def test_a_change_that_is_taken_back_while_its_delivery_is_in_flight_does_not_stand(world: World, moment: str) -> None:
     """To the bus nothing differs then: the deal says still what it said before, and is told something else just now."""
