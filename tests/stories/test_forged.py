@@ -232,7 +232,7 @@ def test_workers_may_be_looked_at_over_the_broker_and_not_told_anything(
     eventually(lambda: bus.world.outcomes("order/last") == ["APPLIED"])
     assert worker.poll() is None
     assert not broker.llen("bus:orders"), "no answer was sent where a forger wanted it"
-    looked = app.control.inspect(timeout=1)
+    looked = app.control.inspect(timeout=10, limit=1)
     told = [getattr(looked, ask)() for ask in ("stats", "active_queues", "registered", "scheduled", "revoked", "conf")]
     told += [looked.active(safe=True), looked.reserved()]
     assert all(told), "what Flower asks is answered"
