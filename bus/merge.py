@@ -569,7 +569,10 @@ def unite(kept: Entity, lost: Entity, rules: Rules) -> Merged:
     disputes: list[Dispute] = []
     for name, theirs in sorted(lost.fields.items()):
         ours, word = kept.fields.get(name), lost.said.get(name)
-        if name in DERIVED[kept.kind] or word is None or theirs == ours:
+        if name in DERIVED[kept.kind] or word is None:
+            continue
+        if theirs == ours:
+            kept.said |= {name: word} if _owns(rules[name], kept, name, word) else {}
             continue
         if ours and theirs and name in UNITED[kept.kind]:
             theirs = together(ours, theirs)  # noqa: PLW2901 - as in `merge`

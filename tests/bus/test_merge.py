@@ -436,6 +436,15 @@ def test_where_a_person_decides_he_is_asked_of_two_that_are_one(
     assert united.disputes == ((dispute,) if asked else ())
 
 
+@pytest.mark.parametrize(
+    ("field", "lost", "whose"), [("number", "shop", "shop"), ("number", "bank", "crm"), ("comment", "shop", "crm")]
+)
+def test_what_both_say_is_its_owners_word_from_then_on(field: str, lost: str, whose: str) -> None:
+    ours = Entity("order", {field: "a"}, {field: Said(at(5), "crm", "1")})
+    unite(ours, Entity("order", {field: "a"}, {field: Said(at(0), lost, "2")}), RULES)
+    assert (ours.fields[field], ours.said[field].source) == ("a", whose)
+
+
 def test_uniting_leaves_the_derived_fields_to_the_payments() -> None:
     kept, lost = entity(), entity(payment_status="paid", paid_total=rub("5.00"))
     assert unite(kept, lost, RULES) == Merged(Outcome.UNCHANGED)

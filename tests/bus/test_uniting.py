@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.bus.ledger.middle import FULL, Middle, built, config, said
+from tests.bus.ledger.middle import FULL, Middle, built, config, deal, order, rub, said, to_order
 
 LATE, LATER, LATEST = "2026-10-05T10:30:00Z", "2026-10-05T11:00:00Z", "2026-10-05T12:00:00Z"
 INN = {"inn": "7707083893", "kpp": "773601001"}
@@ -101,3 +101,13 @@ def test_two_conflicts_of_what_is_one_become_one_with_all_that_was_said(middle: 
     assert address(middle) == "Москва"
     middle.wiring.conflicts.decide(kept, "bank", "olga")
     assert address(middle) == "Псков"
+
+
+def test_the_shops_total_is_its_own_though_the_deal_had_the_same_before_both_were_one(database_url: str) -> None:
+    with built(database_url) as middle:
+        middle.take(deal(7, LATE, total=rub(100)))
+        middle.take(order(1, LATER, total=rub(100)))
+        middle.take(deal(7, LATEST, total=rub(100), records=[to_order(1)]))
+        middle.take(deal(7, "2026-10-05T13:00:00Z", total=rub(50)))
+        assert middle.fields("shop/order/1")["total"] == rub("100.00")
+        assert middle.due() >= {"crm"}
