@@ -222,11 +222,11 @@ def put_off(row: Row, why: str, entity: UUID | None, batch: Batch) -> None:
 
 def _late(linked: Linked | None, row: Row, batch: Batch) -> str | None:
     """Why an event is over: its record was deleted since it was said; or has spoken since, where it says deleted."""
+    if not deletes(row):
+        stone = batch.stones.get(tombstones.name(row)) if linked is None or linked.state == "deleted" else None
+        return OVERTAKEN if stone and stone.covers(row) else None
     if linked is None:
         return None
-    if not deletes(row):
-        stone = batch.stones.get(tombstones.name(row)) if linked.state == "deleted" else None
-        return OVERTAKEN if stone and stone.covers(row) else None
     version, last = row["version"], linked.view.version
     if None not in (version, last) and version < last:
         return "its record has spoken since"

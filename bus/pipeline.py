@@ -18,7 +18,7 @@ from bus.differences import Differences
 from bus.envelope import Event
 from bus.errors import POISON, BusError
 from bus.hearing import Hearing, put_off
-from bus.identified import OVERTAKEN, Identified, absent, deletes
+from bus.identified import OVERTAKEN, Identified, absent, deletes, speaks
 from bus.identify import identify
 from bus.ledger import conflicts, deliveries, entities, erased, history, journal, letters, questions, tombstones, traits
 from bus.ledger.database import Connection, Ledger, LostRace, Row
@@ -335,12 +335,17 @@ def _places(batch: Batch) -> set[tuple[UUID, str]]:
 
 
 def _deleted(taken: list[Row], who: Identified, batch: Batch) -> set[Name]:
-    """Records that are known as deleted, or of which the batch says so: they may have been deleted before."""
+    """Records that are known as deleted, or of which the batch says so: they may have been deleted before.
+
+    So may one that is known by what others said of it alone.
+    """
+    strange = {row["seq"] for row in who.strange}
     names = set()
     for row in taken:
         known = batch.known.get(who.entity.get(row["seq"], UUID(int=0)))
         linked = known.found(row["source"], *row["subject"].split("/", 1)) if known else None
-        if deletes(row) or (linked and linked.state == "deleted"):
+        unheard = linked is None and speaks(row) and row["seq"] not in strange
+        if unheard or deletes(row) or (linked and linked.state == "deleted"):
             names.add(tombstones.name(row))
     return names
 

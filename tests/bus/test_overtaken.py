@@ -139,6 +139,17 @@ def test_a_deletion_that_was_overtaken_by_a_later_version_is_late_itself(middle:
     assert paid(middle) == 300
 
 
+def test_one_that_another_system_names_by_then_is_gone_all_the_same(middle: Middle) -> None:
+    middle.take(deleted())
+    named = {"records": [{"system": "bank", "type": "payment", "id": "5"}]}
+    middle.take(payment(8, FIRST, source="shop", order=to_order(1), amount=rub(300), status="pending", **named))
+    middle.take(told(LATE))
+    assert middle.outcome(SUBJECT) == ["OVERRULED", "STALE"]
+    assert paid(middle) == 0
+    middle.take(told(BACK))
+    assert paid(middle) == 300
+
+
 def test_of_two_deletions_the_later_counts_whichever_came_first(middle: Middle) -> None:
     middle.take(told(FIRST))
     middle.take(deleted("2026-10-05T12:00:00Z"))
