@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from bus.errors import BusError
@@ -42,6 +43,8 @@ class Batch:
     """Deletions of records that the batch speaks of: those that are known, and its own."""
     buried: set[Name] = field(default_factory=set)
     """Of these the ones that it tells of."""
+    told: dict[Name, datetime] = field(default_factory=dict)
+    """When, by their systems' clocks, those spoke last that it says are deleted, by what was heard before it."""
     touched: dict[UUID, tuple[int, int | None]] = field(default_factory=dict)
     """entity -> (priority, event) of the most urgent event that touched it"""
 

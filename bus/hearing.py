@@ -228,9 +228,17 @@ def _late(linked: Linked | None, row: Row, batch: Batch) -> str | None:
     if linked is None:
         return None
     version, last = row["version"], linked.view.version
-    if None not in (version, last) and version < last:
+    counted = version is not None and last is not None
+    if (counted and version < last) or (not counted and _told_since(row, batch)):
         return "its record has spoken since"
     return READ_SINCE if _read_since(linked, row) else None
+
+
+def _told_since(row: Row, batch: Batch) -> bool:
+    """Was a word of the record heard that is later by its system's clock? One that we noted ourselves has ours."""
+    noted = row["version"] is None and row["sourceversion"] is not None
+    last = batch.told.get(tombstones.name(row))
+    return not noted and last is not None and bool(row["occurred_at"] < last)
 
 
 def _read_since(linked: Linked, row: Row) -> bool:

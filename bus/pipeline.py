@@ -160,6 +160,8 @@ class Pipeline:
         if __debug__:
             points.here("path.locked")
         batch.stones = tombstones.of(connection, _deleted(taken, who, batch))
+        deletions = {tombstones.name(row): who.entity[row["seq"]] for row in taken if _ends(row, who)}
+        batch.told = journal.last_told(connection, deletions)
         for row in taken:
             self._merge(row, who, batch)
         taken_back.tell(connection, batch, self._config)
@@ -348,6 +350,11 @@ def _deleted(taken: list[Row], who: Identified, batch: Batch) -> set[Name]:
         if unheard or deletes(row) or (linked and linked.state == "deleted"):
             names.add(tombstones.name(row))
     return names
+
+
+def _ends(row: Row, who: Identified) -> bool:
+    """Does it say that a known record is deleted?"""
+    return deletes(row) and row["seq"] in who.entity and row["source"] != "bus"
 
 
 def _closing_lines(gathered: list[Row], batch: Batch) -> None:

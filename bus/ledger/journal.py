@@ -523,6 +523,26 @@ def latest(connection: Connection, entity: UUID, source: str, subject: str) -> E
     return events(found)[0] if found else None
 
 
+def last_told(connection: Connection, records: Mapping[tuple[str, str], UUID]) -> dict[tuple[str, str], datetime]:
+    """When these records of entities spoke last, by their systems' clocks, of what was told, not read, and counted."""
+    if not records:
+        return {}
+    asked = [
+        {"entity_id": entity, "source": source, "subject": subject} for (source, subject), entity in records.items()
+    ]
+    found = rows(
+        connection,
+        """SELECT source, subject, max(occurred_at) AS at
+           FROM jsonb_to_recordset(%s) AS asked(entity_id uuid, source text, subject text)
+             JOIN event USING (entity_id, source, subject)
+           WHERE event.data IS NOT NULL AND observed_at IS NULL AND right(event.type, 8) <> '.deleted'
+             AND outcome IN ('APPLIED', 'UNCHANGED', 'ECHO', 'OVERRULED')
+           GROUP BY source, subject""",
+        [bulk(asked)],
+    )
+    return {(row["source"], row["subject"]): row["at"] for row in found}
+
+
 def by_seq(connection: Connection, seqs: Collection[int]) -> list[Row]:
     """Journal rows by their sequence numbers."""
     return rows(connection, "SELECT * FROM event WHERE seq = ANY(%s) ORDER BY seq", [list(seqs)])

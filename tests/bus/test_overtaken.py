@@ -139,6 +139,17 @@ def test_a_deletion_that_was_overtaken_by_a_later_version_is_late_itself(middle:
     assert paid(middle) == 300
 
 
+@pytest.mark.parametrize("places", [*permutations(range(3))])
+@pytest.mark.parametrize("external_number", ["A", "B"])
+def test_so_it_is_by_its_systems_clock_where_there_is_none(
+    middle: Middle, places: tuple[int, ...], external_number: str
+) -> None:
+    events = [told(FIRST, external_number="A"), deleted(), told(BACK, external_number=external_number)]
+    for place in places:
+        middle.take(events[place])
+    assert paid(middle) == 300
+
+
 def test_one_that_another_system_names_by_then_is_gone_all_the_same(middle: Middle) -> None:
     middle.take(deleted())
     named = {"records": [{"system": "bank", "type": "payment", "id": "5"}]}
