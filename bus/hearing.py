@@ -85,6 +85,8 @@ class Hearing:
         before = replace(view, base=dict(view.base), telling=dict(view.telling))
         if _lower(row, linked):
             view.version, linked.heard_at = None, row["received_at"]
+        elif linked.state == "deleted" and row["version"] is not None:  # made again, it may count from one again
+            view.version = None
         fields = self._heard(event.source, kind, linked.view.promised, said)
         route = self._config.route(event.source, kind).inward
         former = self._replaced_by_us(event.source, row["former"])

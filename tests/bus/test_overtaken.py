@@ -161,6 +161,16 @@ def test_one_that_another_system_names_by_then_is_gone_all_the_same(middle: Midd
     assert paid(middle) == 300
 
 
+def test_a_record_that_is_made_again_may_count_its_versions_anew(middle: Middle) -> None:
+    """What it says then is heard, and of that a late word is late again."""
+    middle.take(told(FIRST, 9, external_number="A"))
+    middle.take(deleted())
+    middle.take(told(BACK, 2, external_number="C"))
+    middle.take(told("2026-10-05T10:08:00Z", 1, external_number="B"))
+    assert middle.outcome(SUBJECT)[-2:] == ["APPLIED", "STALE"]
+    assert middle.fields("bank/payment/5", "payment")["external_number"] == "C"
+
+
 def test_of_two_deletions_the_later_counts_whichever_came_first(middle: Middle) -> None:
     middle.take(told(FIRST))
     middle.take(deleted("2026-10-05T12:00:00Z"))
