@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -32,6 +32,10 @@ _TYPES: dict[str, tuple[str, Kind]] = {
 }
 #: record types that are not named like their event type: a shop's payment is `payment/12`, a deal is `deal/759`.
 EVENT_TYPES: tuple[str, ...] = tuple(f"{head}.{verb}" for head in _TYPES for verb in ("changed", "deleted"))
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""An event from further in the future would win every comparison by time until then: a clock is wrong."""
 
 _NAMESPACE = uuid.UUID("5f2d8a2e-5b0e-4d6b-9d53-1a1f6c6f0b52")
 _VERSION = re.compile(r"^[0-9]+")
@@ -177,6 +181,13 @@ def parse(document: Json) -> Event:
         return Event.model_validate(document)
     except ValidationError as error:
         raise bad_input(error) from None
+
+
+def timely(event: Event, now: datetime) -> Event:
+    """The event, for a door. Raises BadInput for a time that its clock cannot mean."""
+    if not EARLIEST <= event.time <= now + AHEAD:
+        raise BadInput("time: lies before 1970 or more than a day ahead; look at the clock", field="time")
+    return event
 
 
 def bad_input(error: ValidationError) -> BadInput:

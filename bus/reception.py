@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 import structlog
 
-from bus.envelope import Event, parse
+from bus.envelope import Event, parse, timely
 from bus.errors import POISON, BadInput, unreadable
 from bus.ledger import journal, letters
 from bus.ledger.database import Ledger
@@ -68,7 +69,7 @@ class Reception:
             raise BadInput(f"source: {event.source} is no system of the configuration", field="source")
         if event.channel != channel:
             raise BadInput(f"type: {event.type} travels on {event.channel}, not on {channel}", field="type")
-        return event
+        return timely(event, datetime.now(UTC))
 
     def _known(self, names: Collection[tuple[str, str]]) -> dict[tuple[str, str], journal.Place]:
         if not names:

@@ -20,12 +20,12 @@ from bus import assigning
 from bus.cli import screen
 from bus.cli.plain import INTERRUPTED, TERMINATED, fail, said, stoppable
 from bus.cli.wiring import Wiring, wired
+from bus.envelope import AHEAD
 from bus.errors import BadInput, BusError
 from bus.files import columns
 from bus.files.columns import Columns, Table
 from bus.files.rows import Told
 from bus.files.takers import Batch, Counterparties, Numbered, Payments, Reject
-from bus.intake.events import AHEAD
 from bus.model import Kind
 from bus.systems import bank_statement, sheets
 

@@ -20,10 +20,9 @@ from bus.cli.plain import INTERRUPTED, TERMINATED, fail, said, stoppable
 from bus.cli.rejects import Reject, Rejects, unstorable
 from bus.cli.tape import Line, Position, Tape
 from bus.cli.wiring import Intake, Wiring, wired
-from bus.envelope import Event, parse
+from bus.envelope import Event, parse, timely
 from bus.errors import BadInput, BusError
 from bus.intake import strict_json
-from bus.intake.events import AHEAD, EARLIEST
 from bus.ports import Accepted
 from bus.publisher import known_source
 
@@ -189,9 +188,7 @@ def _event(line: Line, systems: Collection[str]) -> Event | None:
         raise BadInput("not an object; one event stands on each line")
     event = parse(document)
     known_source(event, systems)
-    if not EARLIEST <= event.time <= datetime.now(UTC) + AHEAD:
-        raise BadInput("time: lies before 1970 or more than a day ahead; look at the clock", field="time")
-    return event
+    return timely(event, datetime.now(UTC))
 
 
 def _hand_in(publisher: Intake, events: list[tuple[Line, Event]]) -> tuple[Accepted, list[Reject]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 
 from fastapi import APIRouter, Request
 
-from bus.envelope import Event, parse
+from bus.envelope import Event, parse, timely
 from bus.errors import BadInput
 from bus.intake import body, openapi, strict_json
 from bus.intake.desk import Desk, Taken
@@ -20,10 +20,6 @@ PATH = "/events"
 MAX_EVENTS = 1000
 MAX_COMPLAINTS = 20
 ONE, BATCH, EITHER = "application/cloudevents+json", "application/cloudevents-batch+json", "application/json"
-
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-AHEAD = timedelta(days=1)
-"""An event from further in the future would win every comparison by time until then: a clock is wrong."""
 
 
 def router(desk: Desk) -> APIRouter:
@@ -81,10 +77,7 @@ def _event(item: Json, now: datetime) -> Event:
         raise BadInput(
             "sourceversion: not a text", field="sourceversion"
         )  # an id is derived from it before it is checked
-    event = parse(item)
-    if not EARLIEST <= event.time <= now + AHEAD:
-        raise BadInput("time: lies before 1970 or more than a day ahead; look at the clock", field="time")
-    return event
+    return timely(parse(item), now)
 
 
 def _complaint(error: BadInput, at: int, document: Json) -> Complaint:

@@ -71,6 +71,8 @@ UNREADABLE = [
     message(order(1), data={"comment": "\ud800"}),
     message(order(1), data={"comment": "a\x00b"}),
     message(order(1), time="0001-01-01T00:00:00+03:00"),
+    message(order(1), time="1969-12-31T23:59:59Z"),
+    message(order(1), time="2150-01-01T00:00:00Z"),
     message(order(1), type="order.exploded"),
     *(message(order(depth), data={"comment": "x", "junk": nested(depth)}) for depth in (40, 600, 900, 3000)),
 ]
