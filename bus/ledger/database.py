@@ -12,7 +12,14 @@ from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.errors import IdleInTransactionSessionTimeout, LockNotAvailable, QueryCanceled
+from psycopg.errors import (
+    IdleInTransactionSessionTimeout,
+    InsufficientPrivilege,
+    LockNotAvailable,
+    QueryCanceled,
+    UndefinedColumn,
+    UndefinedTable,
+)
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -92,6 +99,8 @@ _RACES = 8
 
 
 _SLOW = (LockNotAvailable, QueryCanceled, IdleInTransactionSessionTimeout)
+NOT_OURS = (UndefinedTable, UndefinedColumn, InsufficientPrivilege)
+"""The tables are older than this bus, or it may not use them: no record's fault, over once somebody has migrated."""
 _REPEATED = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 """For `run` to do again."""
 

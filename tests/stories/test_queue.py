@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import redis
 import yaml
@@ -96,6 +97,20 @@ def test_a_worker_killed_between_the_call_and_its_commit_makes_one_deal(bus: Bus
     eventually(lambda: bus.world.deals_of(order)[0]["stageId"] == "PREPARATION")
     assert len(bus.world.deals_of(order)) == 1
     assert bus.world.letters() == []
+
+
+def test_a_strangers_event_waits_on_its_queue_while_the_ledgers_tables_are_older_than_the_bus(
+    bus: Bus, tmp_path: Path
+) -> None:
+    database, broker = bus.world.wiring.settings.database(), bus.world.wiring.settings.broker()
+    bus.start("worker", "orders")
+    eventually(lambda: bus.world.wiring.celery.control.ping(timeout=0.5))
+    with psycopg.connect(database, autocommit=True) as ledger, redis.Redis.from_url(broker) as client:
+        ledger.execute("ALTER TABLE event RENAME COLUMN erased TO not_yet")
+        client.lpush("bus:orders", _celery_message("orders.apply", [[{"id": "x-1", "source": "nobody"}]]))
+        eventually(lambda: "ledger.unfit" in (tmp_path / "worker-orders.log").read_text(encoding="utf-8"))
+        ledger.execute("ALTER TABLE event RENAME COLUMN not_yet TO erased")
+    eventually(lambda: bus.world.rows("SELECT 1 FROM event"))
 
 
 def test_losing_redis_whole_in_mid_run_loses_nothing(bus: Bus) -> None:
