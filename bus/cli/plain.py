@@ -56,6 +56,8 @@ def said(error: Exception) -> str:
     match error:
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
             return "the ledger is older than this bus; run `bus migrate`"
+        case psycopg.errors.InsufficientPrivilege():
+            return f"the ledger refused: {_first_line(error)}; `bus migrate` as its owner grants what bus_run needs"
         case psycopg.Error() | SQLAlchemyError():
             return f"the ledger refused: {_first_line(error)}"
         case RedisError() | OperationalError():

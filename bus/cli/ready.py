@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 from psycopg.errors import UndefinedTable
 from pydantic import ValidationError
@@ -69,7 +70,7 @@ def _tried(what: str, look: Callable[[], Finding]) -> Finding:
     """What `look` finds; what it stumbles over is a finding too."""
     try:
         return look()
-    except (BusError, RedisError) as error:
+    except (BusError, RedisError, psycopg.Error) as error:
         return Finding(what, ok=False, say=said(error))
 
 
@@ -90,6 +91,8 @@ def _ledger(wiring: Wiring) -> Finding:
     at = row["version_num"] if row else "nothing"
     if at == schema.head():
         return Finding("ledger", ok=True, say=f"reachable, at version {at}")
+    if row and at not in schema.revisions():
+        return Finding("ledger", ok=False, say=f"at version {at}, of a newer bus: run that one, not {schema.head()}")
     return Finding("ledger", ok=False, say=f"at version {at}, this bus needs {schema.head()}: run `bus migrate`")
 
 

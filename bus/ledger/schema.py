@@ -12,6 +12,7 @@ from time import sleep
 
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
+from bus.errors import BadInput
 from bus.ledger.database import WATCHED
 
 LOCK = 0x1B05
@@ -28,10 +29,12 @@ def migrate(database_url: str, to: str = "head") -> None:
 
     The bus may be at work: it takes tables in its own orders, so a change that met it crosswise is rolled back whole
     and made again a moment later. Where there is a role `bus_run`, it is granted what it needs (rights.sql).
+    Raises BadInput for tables of a newer bus.
     """
     import sqlalchemy  # noqa: PLC0415 - see above
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     url = database_url.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args=dict(WATCHED))
@@ -51,6 +54,8 @@ def migrate(database_url: str, to: str = "head") -> None:
                     connection.exec_driver_sql((files("bus.ledger") / "rights.sql").read_text(encoding="utf-8"))
                 connection.commit()
                 break
+            except CommandError as error:
+                raise BadInput(f"the ledger is of a newer bus, run that one: {error}", field="ledger") from None
             except sqlalchemy.exc.OperationalError as error:
                 connection.rollback()
                 if not left or not isinstance(error.orig, (DeadlockDetected, LockNotAvailable)):

@@ -1,3 +1,4 @@
+import psycopg
 import pytest
 import redis
 
@@ -54,6 +55,33 @@ def test_what_is_not_in_place_is_told_with_what_to_do(bus, portal):
     assert "run `bus migrate`" in line(result, "ledger")
     assert "set it to 'yes'" in line(result, "broker appendonly")
     assert "integration_user says 7" in line(result, "crm user")
+
+
+def test_a_ledger_of_a_newer_bus_is_told_as_one_and_not_migrated(bus):
+    bus.configure(PORTAL.format(url="http://127.0.0.1:1/rest/1/c0de/", user=1))
+    with bus.wiring.ledger.transaction() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+
+    checked, migrated = bus("check"), bus("migrate")
+
+    assert "at version 9999, of a newer bus" in line(checked, "ledger")
+    assert (migrated.exit_code, "of a newer bus" in migrated.stderr) == (1, True)
+
+
+def test_rights_that_are_missing_are_a_finding_and_the_rest_is_looked_at(bus):
+    bus.configure(PORTAL.format(url="http://127.0.0.1:1/rest/1/c0de/", user=1))
+    owner = bus.env["BUS_DATABASE_URL"]
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute("CREATE ROLE without_rights LOGIN PASSWORD 'none'")
+        bus.env |= {"BUS_DATABASE_URL": f"postgresql://without_rights:none@{owner.rpartition('@')[2]}"}
+        try:
+            result = bus("check")
+        finally:
+            connection.execute("DROP ROLE without_rights")
+
+    assert "permission denied" in line(result, "ledger")
+    assert "reachable" in line(result, "broker")
+    assert "│ no " in line(result, "crm connection")
 
 
 def test_neighbours_that_are_away_do_not_stop_the_check(bus):
