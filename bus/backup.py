@@ -103,8 +103,7 @@ def _made(connection: Connection, url: str, file: Path, within_s: float) -> Mani
             if lacking := NEEDED - programs.contents(beside).tables:
                 raise DumpError(f"the copy lacks the tables {', '.join(sorted(lacking))}")
             manifest = _manifest(connection, number, beside)
-            beside.rename(file)
-        _write(beside_of(file), manifest.model_dump_json(indent=2).encode())
+            _named_with_note(beside, file, manifest)
         _sync(file.parent)
         report = {"file": file.name, "bytes": manifest.bytes}
     except BusError as error:
@@ -146,6 +145,18 @@ def _manifest(connection: Connection, number: int, dump: Path) -> Manifest:
         bytes=dump.stat().st_size,
         sha256=digest,
     )
+
+
+def _named_with_note(part: Path, file: Path, manifest: Manifest) -> None:
+    """Give the copy its name once its note is there: for a note that finds no room, too, nothing is left behind."""
+    note = beside_of(file)
+    try:
+        _write(note, manifest.model_dump_json(indent=2).encode())
+        part.rename(file)
+    except BaseException:
+        with suppress(OSError):
+            note.unlink()
+        raise
 
 
 def beside_of(dump: Path) -> Path:

@@ -119,6 +119,13 @@ def test_a_backup_that_cannot_be_made_says_why_and_leaves_nothing(
     assert there.read_text(encoding="utf-8") == "mine"
 
 
+def test_a_backup_whose_note_finds_no_place_leaves_nothing(bus: Bus, folder: Path) -> None:
+    (folder / "mine.dump.json").mkdir()
+    said = bus("backup", folder / "mine.dump")
+    assert (said.exit_code, "mine.dump.json" in said.output) == (1, True)
+    assert [path.name for path in folder.iterdir()] == ["mine.dump.json"]
+
+
 _MAKE = "import sys; from pathlib import Path; from bus import backup; backup.back_up(sys.argv[1], Path(sys.argv[2]))"
 
 
