@@ -59,20 +59,26 @@ class Rotation:
             self._thread.join()
 
     def look(self) -> None:
-        """Once. What was written since the last look is left alone until the next: it may be half written."""
+        """Once. What was written since the last look is left alone until the next: it may be half written.
+
+        What could not be followed for another reason than itself (the ledger is away) raises, and is tried again.
+        """
         now = _marks(self._file, self._folder)
         if self._settled == now or self._seen != now:
             self._seen = now
         else:
-            self._settled = now
             self._take()
+            self._settled = now
 
     def _run(self) -> None:
+        told = self._settled
         while not self._ended.wait(LOOK_S):
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next change is to be followed
-                log.error("rotation.failed", error=type(error).__name__)  # noqa: TRY400 - it may know a secret
+                if told != self._seen:
+                    log.error("rotation.failed", error=type(error).__name__)  # noqa: TRY400 - it may know a secret
+                told = self._seen
 
     def _take(self) -> None:
         try:

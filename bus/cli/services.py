@@ -140,6 +140,7 @@ def intake(
     wiring = wired(context)
     _begin(wiring.settings)
     wiring.patience = AT_A_DOOR
+    rotation = wiring.rotation  # it knows the files as they were read, however long the ledger is waited for
     switched = Switched(lambda: wiring.config)
     with suppress(Transient):  # GET /ready looks again
         switched.look()
@@ -150,10 +151,10 @@ def intake(
         ready=lambda: _ask(wiring, switched),
         meters=_meters(wiring),
         exchange=wiring.exchange,
-        follow=wiring.rotation.follow,
+        follow=rotation.follow,
         takes=switched.takes,
     )
-    wiring.rotation.start()
+    rotation.start()
     serve(app, host, port)
 
 

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bus.config import Config, Settings, load
-from bus.errors import ConfigError
+from bus.errors import ConfigError, Transient
 from bus.rotation import Rotation, differences, followed
 
 YAML = """
@@ -140,6 +140,22 @@ def test_once_it_is_mended_it_is_taken(place: Place) -> None:
     place.look()
     place.file.write_text(YAML, encoding="utf-8")
     place.write("TOKEN", "new-token")
+    place.look()
+    assert place.now("crm", "application_token")[0] == "new-token"
+
+
+def test_what_could_not_be_followed_for_want_of_the_ledger_is_followed_once_it_is_back(place: Place) -> None:
+    away = [Transient("the ledger cannot be reached")]
+
+    def follower(_: Config) -> Callable[[], None]:
+        if away:
+            raise away.pop()
+        return lambda: None
+
+    place.rotation.follow(follower)
+    place.write("TOKEN", "new-token")
+    with pytest.raises(Transient):
+        place.look()
     place.look()
     assert place.now("crm", "application_token")[0] == "new-token"
 
