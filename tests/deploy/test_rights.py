@@ -16,8 +16,10 @@ from kombu import Queue
 
 from bus import embedded
 from bus.app import create_app
+from bus.claims import Claims
 from bus.ledger import history
 from bus.ledger.schema import migrate
+from bus.systems.onec_memory import Memory
 from tests.bus.cli.house import CONFIG
 from tests.bus.cli.house import Bus as Command
 from tests.stories.test_queue import QUICK, Bus
@@ -104,6 +106,22 @@ def test_the_whole_bus_works_with_least_rights(
         finally:
             bus.stop()
             assert refused(broker_url) == []
+
+
+def test_what_is_remembered_of_a_1c_and_what_is_claimed_is_read_with_least_rights(broker: str, broker_url: str) -> None:
+    with redis.Redis.from_url(broker) as client:
+        memory, claims = Memory(client, "books", "https://1c.example/base"), Claims(client, "crm", late_s=60)
+        memory.handed("orders", {"gone": "1", "there": "1"})
+        memory.handed("orders", {"there": "1"}, anew=True)
+        assert memory.left("orders") == ["gone"]
+        claims.keep("a")
+        assert claims.kept("a") > 0
+    assert refused(broker_url) == []
+
+
+def test_every_command_that_a_script_of_ours_calls_is_granted() -> None:
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (DEPLOY.parent / "bus").rglob("*.py"))
+    assert {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", scripts)} <= set(re.findall(r"\+(\w+)", ACL))
 
 
 def test_a_message_that_a_worker_had_in_hand_goes_back_with_least_rights(broker: str, broker_url: str) -> None:
