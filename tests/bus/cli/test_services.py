@@ -121,15 +121,6 @@ def test_the_intake_of_a_ledger_that_takes_no_writes_is_not_ready_and_asks_to_co
         assert process.hears("the ledger takes no writes")
 
 
-def test_what_changes_while_the_intake_waits_for_the_ledger_is_noticed(bus):
-    with socket.create_server(("127.0.0.1", 0)) as ledger:
-        bus.env |= {"BUS_DATABASE_URL": f"postgresql://bus@127.0.0.1:{ledger.getsockname()[1]}/bus"}
-        with bus.process("intake", "--port", "0") as process:
-            ledger.accept()[0].close()  # it has read its file, and waits
-            bus.configure("systems: [")
-            process.until(lambda: process.hears("rotation.refused"))
-
-
 def test_the_intake_hears_of_counterparties_that_were_switched_on_by_command(bus):
     bus.configure(
         "systems: {crm: {kind: bitrix24, url: 'http://127.0.0.1:9/rest/1/crm/', application_token: token,"
