@@ -72,12 +72,20 @@ def _given_back(movements: list[list[Telling]], documents: list[Telling]) -> set
     """What refund documents take away; money given back both by marks and by a document of their sum may count once."""
     marked = [movement[0].amount for movement in movements if _stands_as(movement) == "refunded"]
     every = [document.amount for document in documents]
-    left = list(every)
-    for amount in every:
+    return {sum(every, _NOTHING), *beside_marks(marked, every)}
+
+
+def beside_marks(marked: list[Decimal], documents: list[Decimal]) -> set[Decimal]:
+    """What refund documents take away beside the marks: one of a mark's sum, or of the sum of several, is that return.
+
+    One sum, unless they fit in several ways.
+    """
+    marked, left = list(marked), list(documents)
+    for amount in documents:
         if amount in marked:
             marked.remove(amount)
             left.remove(amount)
-    return {sum(every, _NOTHING), *_beside(marked, left)}
+    return {*_beside(marked, left)}
 
 
 def _beside(marked: list[Decimal], documents: list[Decimal]) -> Iterator[Decimal]:
