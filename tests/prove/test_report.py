@@ -54,4 +54,4 @@ def test_the_report_shows_how_much_was_judged_in_part_and_excused():
     one = an_outcome()
     one.tally.update({"share 10 money judged": 169, "share 10 money excused": 80})
     lines = report.plain([one], report.summary([one], 1.0), [], "{}").splitlines()
-    assert "  10 money                169        0       80  32.1%, 42%" in lines
+    assert "  10 money                169        0       80  32.1%, 34%" in lines
