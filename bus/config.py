@@ -322,10 +322,11 @@ def _needed(name: str, value: SecretStr, example: str) -> str:
     return value.get_secret_value()
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Refuses a key that stands twice, of which plain YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Raises MarkedYAMLError, which tells where."""
         seen: set[str] = set()
         for key, _ in node.value:
             if str(key.value) in seen:
@@ -340,7 +341,7 @@ def load(path: Path, environment: dict[str, str] | None = None) -> Config:
     Raises ConfigError in plain words.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; start from deploy/bus.example.yaml") from None
     except (OSError, UnicodeDecodeError) as error:

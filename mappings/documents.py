@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bus.config import Loader
 from bus.errors import ConfigError
 
 
@@ -21,22 +22,13 @@ class Document:
     content: dict[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Scalars stay text: a status NO is not false, a pay system 010 is not eight. Only ~ and null are null."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own protocol
         first: [(tag, pattern) for tag, pattern in known if tag == "tag:yaml.org,2002:null"]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands twice: plain YAML would silently keep the last."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value!r} stands here twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def documents(name: str, overlay: Path | None) -> Iterator[Document]:
